@@ -25,7 +25,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Sends a message to a TCP echo server on many connections at once (RFC 9293).
 ///
 /// Times each, from the first byte sent to the end of the reply: p50 is the median, p99
-/// the most that 99 of 100 took. Connecting and an echo may take 5 seconds each. Exit
+/// the most that 99 of 100 took. Connecting and an echo may take 5 seconds each; exit
 /// status 1 when an echo is missing or wrong, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
@@ -81,7 +81,8 @@ async fn talk(
         connection.with_context(|| format!("cannot connect to {server} ({HINT})"))?;
     sleep(Duration::from_secs(*hold)).await;
     let time = timeout(REPLY_TIMEOUT, exchange(connection, message.as_bytes())).await;
-    time.context("no end of it within 5 s").flatten().context("no echo")
+    let time = time.context("no end of it within 5 s").flatten();
+    time.with_context(|| format!("no echo from {server}"))
 }
 
 /// Sends the message, says that no more will come, and times the reply.

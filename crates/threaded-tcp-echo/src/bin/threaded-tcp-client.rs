@@ -70,7 +70,7 @@ fn talk(server: &str, message: &[u8], hold: u64) -> Result<()> {
         .with_context(|| format!("cannot connect to {server} ({HINT})"))?;
     println!("Connected to {server}");
     thread::sleep(Duration::from_secs(hold));
-    let echo = exchange(&connection, message).context("no echo")?;
+    let echo = exchange(&connection, message).context("no echo from the server")?;
     ensure!(echo == message, "a wrong echo: {}", printable(&echo));
     println!("Received echo: {}", printable(&echo));
     Ok(())

@@ -18,6 +18,8 @@ pub struct Program {
     child: Child,
     printing: Receiver<Line>,
     printed: Vec<Line>,
+    /// How many of the printed lines were looked at for output, and for errors.
+    read: [usize; 2],
 }
 
 /// How a program ended and what it had printed.
@@ -49,7 +51,8 @@ impl Program {
             .unwrap_or_else(|error| panic!("cannot start {path}: {error}"));
         let (sender, printing) = mpsc::channel();
         // From here on dropping the value kills the child.
-        let mut program = Program { child, printing, printed: Vec::new() };
+        let mut program =
+            Program { child, printing, printed: Vec::new(), read: [0; 2] };
         read_lines(program.child.stdout.take().unwrap(), sender.clone(), false);
         read_lines(program.child.stderr.take().unwrap(), sender, true);
         program
@@ -73,15 +76,19 @@ impl Program {
 
     fn wait(&mut self, start: &str, is_error: bool) -> String {
         let deadline = Instant::now() + PATIENCE;
-        while let Ok(line) = self.printing.recv_timeout(deadline - Instant::now()) {
-            let rest = line.text.strip_prefix(start).map(str::to_string);
-            let found = if line.is_error == is_error { rest } else { None };
-            self.printed.push(line);
-            if let Some(rest) = found {
-                return rest;
+        loop {
+            while let Some(line) = self.printed.get(self.read[is_error as usize]) {
+                self.read[is_error as usize] += 1;
+                let rest = line.text.strip_prefix(start);
+                if let (Some(rest), true) = (rest, line.is_error == is_error) {
+                    return rest.to_string();
+                }
+            }
+            match self.printing.recv_timeout(deadline - Instant::now()) {
+                Ok(line) => self.printed.push(line),
+                Err(_) => panic!("no line '{start}...' in:\n{}", self.transcript()),
             }
         }
-        panic!("expected a line that starts with '{start}', got:\n{}", self.transcript())
     }
 
     /// Waits for the line that says where a server listens; returns the address.
@@ -93,7 +100,7 @@ impl Program {
     /// The lines of standard output read so far, once `start` begins one of them.
     pub fn output_up_to(&mut self, start: &str) -> Vec<String> {
         self.wait_for(start);
-        lines(&self.printed, false)
+        lines(&self.printed[..self.read[0]], false)
     }
 
     pub fn id(&self) -> u32 {
@@ -102,7 +109,8 @@ impl Program {
 
     /// A value of Linux's /proc/PID/status, such as `Threads` or `VmRSS` (in kB).
     pub fn status(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(&format!("{name}:")));
         let value = line.and_then(|line| line.split_whitespace().nth(1));
         value.unwrap_or_else(|| panic!("no {name} in {status}")).parse().unwrap()
@@ -137,7 +145,8 @@ impl Program {
     }
 
     fn transcript(&self) -> String {
-        let lines: Vec<&str> = self.printed.iter().map(|line| line.text.as_str()).collect();
+        let lines: Vec<&str> =
+            self.printed.iter().map(|line| line.text.as_str()).collect();
         lines.join("\n")
     }
 }
@@ -155,7 +164,11 @@ fn lines(printed: &[Line], is_error: bool) -> Vec<String> {
 }
 
 /// Passes on each line as it comes, in a thread that ends with the stream.
-fn read_lines(stream: impl Read + Send + 'static, lines: Sender<Line>, is_error: bool) {
+fn read_lines(
+    stream: impl Read + Send + 'static,
+    lines: Sender<Line>,
+    is_error: bool,
+) {
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
@@ -178,7 +191,12 @@ pub fn assert_shown(readme: &str, command: &str, lines: &[String]) {
     let shown: Vec<&str> = block.lines().take_while(|line| *line != "```").collect();
     let same = shown.len() == lines.len()
         && shown.iter().zip(lines).all(|(pattern, line)| matches(pattern, line));
-    assert!(same, "the README shows:\n{}\nit is:\n{}", shown.join("\n"), lines.join("\n"));
+    assert!(
+        same,
+        "the README shows:\n{}\nit is:\n{}",
+        shown.join("\n"),
+        lines.join("\n")
+    );
 }
 
 /// Whether the line is the pattern with numbers in place of `<port>` and `<n>`.
@@ -187,7 +205,8 @@ fn matches(pattern: &str, line: &str) -> bool {
     let mut rest = line;
     for (index, literal) in pattern.split("<n>").enumerate() {
         if index > 0 {
-            let end = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let end =
+                rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
             if end.len() == rest.len() {
                 return false;
             }
