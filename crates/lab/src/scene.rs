@@ -1,0 +1,136 @@
+//! A scene: what a crate's `demo.toml` says.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// One example on the stage: programs that run at the same time, and what they print.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scene {
+    /// The crate, or the path of a scene that belongs to none.
+    #[serde(skip)]
+    pub name: String,
+    pub title: String,
+    /// The slides that show it.
+    pub slide: String,
+    /// Where the server listens on the slide; `{address}` in the steps stands for it.
+    /// When it is taken the server gets any free port, and the clients are told which.
+    pub address: Option<SocketAddr>,
+    /// What the class should notice. The steps assert it.
+    pub notice: String,
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+/// Starts a program or goes on with one, and says what it must do before the next step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The name in front of the program's lines.
+    pub program: String,
+    /// The command that starts it; without one the program runs already.
+    pub run: Option<String>,
+    /// Lines that it must print, in this order; `<n>` and `<port>` match any number.
+    /// Other lines may stand between them.
+    #[serde(default)]
+    pub expect: Vec<String>,
+    /// Seconds that it has for each line, and for its end.
+    #[serde(default = "patience")]
+    pub within: u64,
+    /// Seconds for which it must then print nothing more.
+    pub quiet: Option<u64>,
+    /// It must end by itself with this exit status.
+    pub exit: Option<i32>,
+}
+
+fn patience() -> u64 {
+    20
+}
+
+/// Finds the scenes by name, or all of them in the order of the lecture.
+pub fn find(names: &[String]) -> Result<Vec<Scene>> {
+    let crates = crates_with_a_scene()?;
+    if names.is_empty() {
+        return crates.iter().map(|name| load(name, &path_of(name))).collect();
+    }
+    let scenes = names.iter().map(|name| match name {
+        path if path.ends_with(".toml") => load(path, Path::new(path)),
+        name if crates.contains(name) => load(name, &path_of(name)),
+        name => bail!("there is no scene '{name}'; there are: {}", crates.join(", ")),
+    });
+    scenes.collect()
+}
+
+fn load(name: &str, path: &Path) -> Result<Scene> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the scene {}", path.display()))?;
+    let scene: Scene = toml::from_str(&text)
+        .with_context(|| format!("cannot understand the scene {}", path.display()))?;
+    Ok(Scene { name: name.to_string(), ..scene })
+}
+
+/// The folder of the workspace: the commands run there.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn path_of(name: &str) -> PathBuf {
+    root().join("crates").join(name).join("demo.toml")
+}
+
+/// The members of the workspace stand in the order of the lecture.
+fn crates_with_a_scene() -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        workspace: Workspace,
+    }
+    #[derive(Deserialize)]
+    struct Workspace {
+        members: Vec<String>,
+    }
+    let path = root().join("Cargo.toml");
+    let manifest = fs::read_to_string(&path).context("cannot read the workspace")?;
+    let manifest: Manifest = toml::from_str(&manifest)?;
+    let names = manifest.workspace.members.into_iter();
+    let names =
+        names.filter_map(|path| Some(path.strip_prefix("crates/")?.to_string()));
+    Ok(names.filter(|name| path_of(name).exists()).collect())
+}
+
+/// Whether a line is the expected one, with numbers in place of `<n>` and `<port>`.
+pub fn matches(expected: &str, line: &str) -> bool {
+    let expected = expected.replace("<port>", "<n>");
+    let mut literals = expected.split("<n>");
+    let Some(mut rest) = line.strip_prefix(literals.next().unwrap_or_default())
+    else {
+        return false;
+    };
+    for literal in literals {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        match after.strip_prefix(literal) {
+            Some(next) if after.len() < rest.len() => rest = next,
+            _ => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_placeholder_matches_a_number_and_nothing_else() {
+        assert!(matches("by 127.0.0.1:<port>", "by 127.0.0.1:54321"));
+        assert!(matches("p50 <n> ms, p99 <n> ms", "p50 0.31 ms, p99 12 ms"));
+        assert!(matches("as it is", "as it is"));
+        assert!(!matches("p50 <n> ms", "p50  ms"));
+        assert!(!matches("p50 <n> ms", "p50 fast ms"));
+        assert!(!matches("p50 <n> ms", "p50 1 ms and more"));
+        assert!(!matches("as it is", "as it is not"));
+    }
+}

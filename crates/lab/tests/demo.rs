@@ -1,0 +1,219 @@
+//! Runs the classroom tool as a lecturer would, on the real scenes and on broken ones.
+
+#[path = "../../tcp-echo/tests/program/mod.rs"]
+mod program;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::TcpListener;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use program::{Ended, PATIENCE, Program};
+use tempfile::TempDir;
+
+const LAB: &str = env!("CARGO_BIN_EXE_lab");
+
+/// Writes a scene with these steps into a folder that the value keeps alive.
+fn scene(steps: &str) -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("demo.toml");
+    let head = "title = 'Test'\nslide = 'None'\nnotice = 'It was noticed.'\n";
+    fs::write(&path, format!("{head}{steps}")).unwrap();
+    (folder, path.to_str().unwrap().to_string())
+}
+
+fn play(steps: &str) -> Ended {
+    let (_folder, path) = scene(steps);
+    Program::run(LAB, &["demo", &path])
+}
+
+/// Asserts that the demo failed, saying this and all that the program had printed.
+fn assert_failed(ended: &Ended, said: &str) {
+    assert_eq!(ended.code, Some(1), "{}", ended.errors);
+    assert!(ended.errors.contains(said), "{}", ended.errors);
+    assert!(
+        ended.errors.contains("all that it printed:\n    hello"),
+        "{}",
+        ended.errors
+    );
+    assert!(!ended.output.join("\n").contains("It was noticed."));
+}
+
+/// Plays a real scene while somebody else has the slide's port.
+fn assert_plays(name: &str) {
+    // Whether this test or another program took the port makes no difference.
+    let _taken = TcpListener::bind("127.0.0.1:65432");
+    let demo = Program::run(LAB, &["demo", name]);
+    let output = demo.output.join("\n");
+    assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
+    assert!(output.contains("-- 127.0.0.1:0\n"), "{output}");
+    assert!(output.contains("Notice: "), "{output}");
+    assert!(output.ends_with("Played 1 of 1 scenes."), "{output}");
+    assert!(!output.contains('\u{1b}'), "no colours without a terminal: {output}");
+}
+
+#[test]
+fn the_scene_of_tcp_echo_plays_while_the_slides_port_is_taken() {
+    assert_plays("tcp-echo");
+}
+
+#[test]
+fn the_scene_of_udp_echo_plays_while_the_slides_port_is_taken() {
+    assert_plays("udp-echo");
+}
+
+#[test]
+fn the_scene_of_threaded_tcp_echo_plays_while_the_slides_port_is_taken() {
+    assert_plays("threaded-tcp-echo");
+}
+
+#[test]
+fn the_scene_of_async_tcp_echo_plays_while_the_slides_port_is_taken() {
+    assert_plays("async-tcp-echo");
+}
+
+#[test]
+fn the_scene_of_async_udp_echo_plays_while_the_slides_port_is_taken() {
+    assert_plays("async-udp-echo");
+}
+
+#[test]
+fn the_command_shown_is_the_one_run_and_a_prefixed_line_came_from_it() {
+    let demo = play(
+        "[[step]]\nprogram = 'a'\nrun = \"sh -c 'echo hello; exit 3'\"\nexit = 3",
+    );
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
+    assert!(demo.output.contains(&"$ sh -c 'echo hello; exit 3'".to_string()));
+    let prefixed = |line: &&String| line.contains(" s a | ");
+    let lines: Vec<&String> = demo.output.iter().filter(prefixed).collect();
+    assert!(lines.len() == 1 && lines[0].ends_with(" s a | hello"), "{lines:?}");
+}
+
+#[test]
+fn a_program_that_prints_the_wrong_thing_fails_the_demo() {
+    let step = "[[step]]\nprogram = 'a'\nrun = \"sh -c 'echo hello'\"\n";
+    let demo = play(&format!("{step}expect = ['goodbye']"));
+    assert_failed(&demo, "a ended without 'goodbye'");
+}
+
+#[test]
+fn a_program_that_hangs_fails_the_demo() {
+    let step = "[[step]]\nprogram = 'a'\nrun = \"sh -c 'echo hello; sleep 1000'\"\n";
+    let demo = play(&format!("{step}within = 1\nexpect = ['goodbye']"));
+    assert_failed(&demo, "a did not print 'goodbye' in 1 s");
+    let demo = play(&format!("{step}within = 1\nexpect = ['hello']\nexit = 0"));
+    assert_failed(&demo, "a did not end in 1 s");
+}
+
+#[test]
+fn a_program_that_fails_fails_the_demo() {
+    let step = "[[step]]\nprogram = 'a'\nrun = \"sh -c 'echo hello; exit 7'\"\n";
+    assert_failed(
+        &play(&format!("{step}exit = 0")),
+        "a ended with exit status: 7, not 0",
+    );
+    let waits = "[[step]]\nprogram = 'b'\nrun = 'true'\nquiet = 1";
+    assert_failed(
+        &play(&format!("{step}{waits}")),
+        "a ended by itself: exit status: 7",
+    );
+}
+
+#[test]
+fn a_program_that_speaks_while_it_should_wait_fails_the_demo() {
+    let step = "[[step]]\nprogram = 'a'\nrun = \"sh -c 'echo hello; sleep 1000'\"\n";
+    assert_failed(&play(&format!("{step}quiet = 1")), "a printed too early");
+}
+
+#[test]
+fn a_program_that_does_not_end_on_ctrl_c_fails_the_demo_and_is_killed() {
+    let script = "trap true INT; echo hello; echo $$; while true; do sleep 1; done";
+    let demo = play(&format!(
+        "[[step]]\nprogram = 'a'\nrun = \"sh -c '{script}'\"\nexpect = ['hello', '<n>']"
+    ));
+    assert_eq!(demo.code, Some(1), "{}", demo.errors);
+    assert!(demo.errors.contains("a does not end"), "{}", demo.errors);
+    let pid =
+        demo.output.iter().find_map(|line| line.split(" | ").nth(1)?.parse().ok());
+    assert_gone(pid.unwrap());
+}
+
+#[test]
+fn unknown_scenes_and_broken_ones_are_clear_errors() {
+    let unknown = Program::run(LAB, &["demo", "tcp-ecko"]);
+    assert_eq!(unknown.code, Some(1));
+    let known = "there is no scene 'tcp-ecko'; there are: tcp-echo, udp-echo, ";
+    assert!(unknown.errors.contains(known), "{}", unknown.errors);
+    let broken = play("[[step]]\nprogram = 'a'\nexpects = 'hello'");
+    assert_eq!(broken.code, Some(1));
+    assert!(broken.errors.contains("unknown field `expects`"), "{}", broken.errors);
+    let missing = play("[[step]]\nprogram = 'a'\nrun = 'no-such-program --help'");
+    assert!(missing.errors.contains("cannot start: no-such-program --help"));
+    assert_eq!(Program::run(LAB, &["demos"]).code, Some(2));
+}
+
+/// A program that ignores Ctrl-C, as what a shell starts in the background does, and
+/// tells its number and that of the shell.
+const STUBBORN: &str = "[[step]]\nprogram = 'a'\n\
+    run = \"sh -c 'sleep 1000 & echo $$; echo $!; wait'\"\nexpect = ['<n>', '<n>']\n";
+
+fn stubborn_pids(demo: &mut Program) -> [i32; 2] {
+    demo.wait_for("$ sh -c");
+    [(); 2].map(|()| demo.wait_for("  ").rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+/// Asserts that no process of this number runs; who is dead but not buried is gone.
+fn assert_gone(pid: i32) {
+    let deadline = Instant::now() + PATIENCE;
+    while kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH) {
+        let stat =
+            fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z') {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{pid} runs on: {stat}");
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_no_process_behind() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let (_folder, path) = scene(&format!("{STUBBORN}exit = 0"));
+        let mut demo = Program::start(LAB, &["demo", &path]);
+        let pids = stubborn_pids(&mut demo);
+        demo.signal(signal);
+        let demo = demo.end();
+        assert_eq!(demo.code, Some(0), "{signal}: {}", demo.errors);
+        pids.into_iter().for_each(assert_gone);
+    }
+}
+
+#[test]
+fn enter_goes_on_to_the_next_scene_and_q_ends_leaving_no_process_behind() {
+    let (_first_folder, first) =
+        scene("[[step]]\nprogram = 'a'\nrun = 'true'\nexit = 0");
+    let (_second_folder, second) = scene(&format!("{STUBBORN}exit = 0"));
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let input = nix::unistd::ttyname(&terminal.slave).unwrap();
+    let mut keyboard = File::from(terminal.master);
+    let demo = format!("exec {LAB} demo {first} {second} < {}", input.display());
+
+    let mut tour = Program::start("/bin/sh", &["-c", &demo]);
+    tour.wait_for("Enter: ");
+    keyboard.write_all(b"\n").unwrap();
+    let pids = stubborn_pids(&mut tour);
+    keyboard.write_all(b"q\n").unwrap();
+    tour.wait_for("Ended.");
+    assert_eq!(tour.end().code, Some(0));
+    pids.into_iter().for_each(assert_gone);
+
+    let mut tour = Program::start("/bin/sh", &["-c", &demo]);
+    tour.wait_for("Enter: ");
+    keyboard.write_all(b"q\n").unwrap();
+    let tour = tour.end();
+    assert_eq!(tour.code, Some(0));
+    assert!(!tour.output.join("\n").contains("$ sh -c"), "it went on");
+}
