@@ -153,7 +153,8 @@ fn an_empty_datagram_does_not_stop_the_server() {
 #[test]
 fn a_datagram_from_the_servers_own_port_is_not_answered() {
     let (mut server, address) = start_server("127.0.0.1:0");
-    // The whole of 127.0.0.0/8 is this machine, and another address has its own ports.
+    // The whole of 127.0.0.0/8 is this machine, and another address has its own
+    // ports.
     let twin = bind(&format!("127.0.0.2:{}", address.port()));
     twin.send_to(b"ping-pong", address).unwrap();
     let claimed = server.wait_for_error("Ignored a datagram that claims to be from ");

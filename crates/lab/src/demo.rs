@@ -51,8 +51,8 @@ pub fn play(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds each crate just as the commands of its scene will want it, so that nothing is
-/// compiled on stage.
+/// Builds each crate just as the commands of its scene will want it, so that nothing
+/// is compiled on stage.
 fn build(scenes: &[Scene]) -> Result<()> {
     for scene in scenes.iter().filter(|scene| !scene.name.ends_with(".toml")) {
         let mut cargo = Command::new("cargo");
@@ -190,7 +190,8 @@ impl Tour {
         }
     }
 
-    /// Ends the programs that the scene has left running, in the order of their start.
+    /// Ends the programs that the scene has left running, in the order of their
+    /// start.
     fn end_programs(&mut self) -> Result<()> {
         for index in self.first..self.programs.len() {
             if self.programs[index].is_finished() {
@@ -281,7 +282,8 @@ impl Tour {
         }
     }
 
-    /// Whether a line is the expected one. A server on any free port tells which it is.
+    /// Whether a line is the expected one. A server on any free port tells which it
+    /// is.
     fn fits(&mut self, expected: &str, line: &str) -> bool {
         if let (Some(0), Some((before, _))) = (
             self.address.map(|address| address.port()),

@@ -18,7 +18,8 @@ pub struct Scene {
     /// The slides that show it.
     pub slide: String,
     /// Where the server listens on the slide; `{address}` in the steps stands for it.
-    /// When it is taken the server gets any free port, and the clients are told which.
+    /// When it is taken the server gets any free port, and the clients are told
+    /// which.
     pub address: Option<SocketAddr>,
     /// What the class should notice. The steps assert it.
     pub notice: String,
@@ -26,7 +27,8 @@ pub struct Scene {
     pub steps: Vec<Step>,
 }
 
-/// Starts a program or goes on with one, and says what it must do before the next step.
+/// Starts a program or goes on with one, and says what it must do before the next
+/// step.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {

@@ -150,7 +150,8 @@ impl Drop for Program {
     }
 }
 
-/// Whether a program ended as one may that was asked to: well, or by the signal itself.
+/// Whether a program ended as one may that was asked to: well, or by the signal
+/// itself.
 pub fn is_orderly(status: ExitStatus) -> bool {
     #[cfg(unix)]
     let by_signal = status.signal() == Some(Signal::SIGINT as i32);

@@ -1,4 +1,5 @@
-//! Runs the classroom tool as a lecturer would, on the real scenes and on broken ones.
+//! Runs the classroom tool as a lecturer would, on the real scenes and on broken
+//! ones.
 
 #[path = "../../tcp-echo/tests/program/mod.rs"]
 mod program;
@@ -131,9 +132,8 @@ fn a_program_that_speaks_while_it_should_wait_fails_the_demo() {
 #[test]
 fn a_program_that_does_not_end_on_ctrl_c_fails_the_demo_and_is_killed() {
     let script = "trap true INT; echo hello; echo $$; while true; do sleep 1; done";
-    let demo = play(&format!(
-        "[[step]]\nprogram = 'a'\nrun = \"sh -c '{script}'\"\nexpect = ['hello', '<n>']"
-    ));
+    let step = format!("[[step]]\nprogram = 'a'\nrun = \"sh -c '{script}'\"\n");
+    let demo = play(&format!("{step}expect = ['hello', '<n>']"));
     assert_eq!(demo.code, Some(1), "{}", demo.errors);
     assert!(demo.errors.contains("a does not end"), "{}", demo.errors);
     let pid =

@@ -144,8 +144,8 @@ fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
     assert!(unknown.errors.contains("cannot connect to no-such-host.invalid:65432"));
 }
 
-/// Claims 12: TCP has flow control. The server stops reading when its echo is not read,
-/// and then sending blocks.
+/// Claim 12: TCP has flow control. The server stops reading when its echo is not
+/// read, and then sending blocks.
 #[test]
 fn a_writer_blocks_when_the_reader_stops() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -158,7 +158,8 @@ fn a_writer_blocks_when_the_reader_stops() {
     assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()));
 }
 
-/// Claims 16, 26 and 36: the kernel connects the second client, the server lets it wait.
+/// Claims 16, 26 and 36: the kernel connects the second client, the server lets it
+/// wait.
 #[test]
 fn an_idle_client_blocks_the_next_one_which_is_then_served() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -192,7 +193,8 @@ fn hold_keeps_the_connection_open_before_sending() {
     assert_eq!(lines.last().unwrap(), "Received: next");
 }
 
-/// Claims 18 and 22: leaving the scope closes the socket; the peer reads an empty read.
+/// Claims 18 and 22: leaving the scope closes the socket; the peer reads an empty
+/// read.
 #[test]
 fn the_end_of_one_side_is_an_empty_read_on_the_other() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -210,8 +212,10 @@ fn five_sends_come_back_complete_though_reads_do_not_match_sends() {
     echo(&first, b"served");
     // All sends are in the kernel's buffer before the server reads the first of them.
     let (mut small, mut large) = (connect(address), connect(address));
-    ["a", "b", "c", "d", "e"].map(|text| small.write_all(text.as_bytes()).unwrap());
-    [0; 5].map(|_| large.write_all(&[b'x'; 700]).unwrap());
+    for text in ["a", "b", "c", "d", "e"] {
+        small.write_all(text.as_bytes()).unwrap();
+        large.write_all(&[b'x'; 700]).unwrap();
+    }
     small.shutdown(Shutdown::Write).unwrap();
     large.shutdown(Shutdown::Write).unwrap();
     drop(first);

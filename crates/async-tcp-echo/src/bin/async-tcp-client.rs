@@ -1,11 +1,11 @@
 //! An async TCP client: thousands of connections at once, on one thread.
 //!
-//! Contract: connects to HOST:PORT, `--clients` times; sends MESSAGE on each connection
-//!           and closes its sending side; expects the same bytes and the end of the
-//!           stream; ends then. TCP is RFC 9293.
+//! Contract: connects to HOST:PORT, `--clients` times; sends MESSAGE on each
+//!           connection and closes its sending side; expects the same bytes and the
+//!           end of the stream; ends then. TCP is RFC 9293.
 //! Slide:    Python asyncio TCP Server, asyncio_server.py
-//! Run:      cargo run -p async-tcp-echo                  (in a first terminal)
-//!           cargo run -p async-tcp-echo --bin async-tcp-client -- --clients 1000
+//! Run:      1$ cargo run -p async-tcp-echo
+//!           2$ cargo run -p async-tcp-echo --bin async-tcp-client -- --clients 1000
 //! See:      `Received echo: Hello, world`, then
 //!           `1000 of 1000 echoed, p50 <n> ms, p99 <n> ms`.
 
@@ -24,9 +24,9 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sends a message to a TCP echo server on many connections at once (RFC 9293).
 ///
-/// Times each, from the first byte sent to the end of the reply: p50 is the median, p99
-/// the most that 99 of 100 took. Connecting and an echo may take 5 seconds each; exit
-/// status 1 when an echo is missing or wrong, 2 for a wrong argument.
+/// Times each, from the first byte sent to the end of the reply: p50 is the median,
+/// p99 the most that 99 of 100 took. Connecting and an echo may take 5 seconds each;
+/// exit status 1 when an echo is missing or wrong, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried

@@ -3,9 +3,8 @@
 //! Contract: binds ADDR:PORT; expects any bytes; answers with the same bytes; serves
 //!           all clients at once; ends on Ctrl-C or SIGTERM. TCP is RFC 9293.
 //! Slide:    Python asyncio TCP Server, asyncio_server.py
-//! Run:      cargo run -p async-tcp-echo
-//!           cargo run -p async-tcp-echo --bin async-tcp-client -- --clients 1000
-//!                                                        (in a second terminal)
+//! Run:      1$ cargo run -p async-tcp-echo
+//!           2$ cargo run -p async-tcp-echo --bin async-tcp-client -- --clients 1000
 //! See:      `Connected by 127.0.0.1:<port>`, a thousand times; then, in the second
 //!           terminal, `1000 of 1000 echoed, p50 <n> ms, p99 <n> ms`.
 
@@ -23,8 +22,9 @@ use tokio::{select, signal, time::sleep};
 #[cfg(not(unix))]
 use std::future::pending as terminated;
 
-/// Clients that the kernel keeps connected while they wait for `accept`. A short queue
-/// fills when thousands come at once, and who is turned away tries again a second later.
+/// Clients that the kernel keeps connected while they wait for `accept`. A short
+/// queue fills when thousands come at once, and who is turned away tries again a
+/// second later.
 const BACKLOG: u32 = 4096;
 /// Open files to ask for: many systems allow a program only 1,024.
 const OPEN_FILES: u64 = 16_384;
@@ -37,8 +37,8 @@ const KEEPALIVE: TcpKeepalive =
 
 /// Echoes what TCP clients send, thousands of them on one thread (RFC 9293).
 ///
-/// Prints each connection and what it sent. Ends on Ctrl-C or SIGTERM with exit status
-/// 0; 1 when it cannot listen, 2 for a wrong argument.
+/// Prints each connection and what it sent. Ends on Ctrl-C or SIGTERM with exit
+/// status 0; 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -117,8 +117,9 @@ async fn echo(mut connection: TcpStream, peer: SocketAddr) -> io::Result<()> {
             return Ok(());
         }
         println!("Received from {peer}: {}", printable(&buffer[..length]));
-        // Waits while the client does not read. Nothing more is read from it meanwhile:
-        // its own sending stops, and its 1024 bytes are all that the server keeps.
+        // Waits while the client does not read. Nothing more is read from it
+        // meanwhile: its own sending stops, and its 1024 bytes are all that the
+        // server keeps.
         connection.write_all(&buffer[..length]).await?;
     }
 }

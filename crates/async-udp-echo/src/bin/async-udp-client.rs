@@ -3,8 +3,8 @@
 //! Contract: sends MESSAGE to HOST:PORT; expects the same bytes from there within a
 //!           second; tries three times; ends then. UDP is RFC 768.
 //! Slide:    Python asyncio UDP Server, asyncio_udp_server.py
-//! Run:      cargo run -p async-udp-echo                  (in a first terminal)
-//!           cargo run -p async-udp-echo --bin async-udp-client
+//! Run:      1$ cargo run -p async-udp-echo
+//!           2$ cargo run -p async-udp-echo --bin async-udp-client
 //! See:      `Received echo: Hello, UDP! from 127.0.0.1:65432`.
 
 use std::{net::SocketAddr, time::Duration};
@@ -15,7 +15,8 @@ use tokio::net::{UdpSocket, lookup_host};
 use tokio::time::timeout;
 
 const HINT: &str = "is the server running? cargo run -p async-udp-echo";
-/// How long one try waits. UDP repeats nothing by itself: who wants an answer asks again.
+/// How long one try waits. UDP repeats nothing by itself: who wants an answer asks
+/// again.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 const TRIES: usize = 3;
 /// Room for the largest datagram: what does not fit is cut off without a word.
@@ -85,7 +86,8 @@ async fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
         match socket.recv_from(&mut buffer).await {
             Ok((n, peer)) if peer == server => return buffer[..n].into(),
             Ok((_, peer)) => eprintln!("Ignored a datagram from {peer}"),
-            // Windows tells here that the last send found nobody: the time will run out.
+            // Windows tells here that the last send found nobody: the time will run
+            // out.
             Err(error) => eprintln!("Cannot receive: {error}"),
         }
     }

@@ -1,12 +1,11 @@
 //! An async UDP echo server: one task and one socket for every client.
 //!
-//! Contract: binds ADDR:PORT; expects datagrams of any size, up to 65,507 bytes, empty
-//!           ones too; answers each with the same bytes; ends on Ctrl-C or SIGTERM.
-//!           UDP is RFC 768.
+//! Contract: binds ADDR:PORT; expects datagrams of any size, up to 65,507 bytes,
+//!           empty ones too; answers each with the same bytes; ends on Ctrl-C or
+//!           SIGTERM. UDP is RFC 768.
 //! Slide:    Python asyncio UDP Server, asyncio_udp_server.py
-//! Run:      cargo run -p async-udp-echo
-//!           cargo run -p async-udp-echo --bin async-udp-client
-//!                                                        (in a second terminal)
+//! Run:      1$ cargo run -p async-udp-echo
+//!           2$ cargo run -p async-udp-echo --bin async-udp-client
 //! See:      `Received Hello, UDP! from 127.0.0.1:<port>`.
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -27,8 +26,8 @@ const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Echoes the UDP datagrams that clients send, from an event loop (RFC 768).
 ///
-/// Prints what each datagram holds and whom it is from. Ends on Ctrl-C or SIGTERM with
-/// exit status 0; 1 when it cannot listen, 2 for a wrong argument.
+/// Prints what each datagram holds and whom it is from. Ends on Ctrl-C or SIGTERM
+/// with exit status 0; 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port

@@ -1,10 +1,11 @@
 //! A blocking TCP client: sends one message and waits for its echo.
 //!
-//! Contract: connects to HOST:PORT; sends MESSAGE and closes its sending side; expects
-//!           the same bytes and the end of the stream; ends then. TCP is RFC 9293.
+//! Contract: connects to HOST:PORT; sends MESSAGE and closes its sending side;
+//!           expects the same bytes and the end of the stream; ends then. TCP is RFC
+//!           9293.
 //! Slide:    Python TCP Client, tcp_client.py
-//! Run:      cargo run -p tcp-echo                        (in a first terminal)
-//!           cargo run -p tcp-echo --bin tcp-client
+//! Run:      1$ cargo run -p tcp-echo
+//!           2$ cargo run -p tcp-echo --bin tcp-client
 //! See:      `Received echo: Hello, world`.
 
 use std::io::ErrorKind::{Interrupted, NotFound, TimedOut, WouldBlock};
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use socket2::{Domain, Protocol, Socket, Type};
 
+const HINT: &str = "is the server running? cargo run -p tcp-echo";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long our turn may take to come. Longer than the REPLY_TIMEOUT of the other
 /// clients: this server serves nobody else before it is done with one client.
@@ -49,9 +51,8 @@ fn host_port(text: &str) -> Result<String> {
 
 fn main() -> Result<()> {
     let Arguments { server, message, hold } = Arguments::parse();
-    let (connection, address) = connect(&server).with_context(|| {
-        format!("cannot connect to {server} (is the server running? cargo run -p tcp-echo)")
-    })?;
+    let (connection, address) = connect(&server)
+        .with_context(|| format!("cannot connect to {server} ({HINT})"))?;
     println!("Connected to {address}");
     thread::sleep(Duration::from_secs(hold));
     let echo = exchange(&connection, message.as_bytes())

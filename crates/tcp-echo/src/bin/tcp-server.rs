@@ -1,10 +1,10 @@
 //! A blocking TCP echo server: one client at a time.
 //!
-//! Contract: binds ADDR:PORT; expects any bytes; answers with the same bytes; goes on to
-//!           the next client when one leaves; ends on Ctrl-C. TCP is RFC 9293.
+//! Contract: binds ADDR:PORT; expects any bytes; answers with the same bytes; goes on
+//!           to the next client when one leaves; ends on Ctrl-C. TCP is RFC 9293.
 //! Slide:    Python TCP Server (Echo), tcp_server.py
-//! Run:      cargo run -p tcp-echo
-//!           cargo run -p tcp-echo --bin tcp-client       (in a second terminal)
+//! Run:      1$ cargo run -p tcp-echo
+//!           2$ cargo run -p tcp-echo --bin tcp-client
 //! See:      `Connected by 127.0.0.1:<port>`, then `Received: Hello, world`.
 
 use std::io::{self, Read, Write};

@@ -1,12 +1,12 @@
 //! A TCP client that opens several connections at once, with a thread for each.
 //!
-//! Contract: connects to HOST:PORT, `--clients` times; sends MESSAGE on each connection
-//!           and closes its sending side; expects the same bytes and the end of the
-//!           stream; ends then. TCP is RFC 9293.
+//! Contract: connects to HOST:PORT, `--clients` times; sends MESSAGE on each
+//!           connection and closes its sending side; expects the same bytes and the
+//!           end of the stream; ends then. TCP is RFC 9293.
 //! Slide:    Traditional Solution: Multi-threading
-//! Run:      cargo run -p threaded-tcp-echo               (in a first terminal)
-//!           cargo run -p threaded-tcp-echo --bin threaded-tcp-client -- --clients 5
-//! See:      `Received echo: Hello, world`, five times.
+//! Run:      1$ cargo run -p threaded-tcp-echo
+//!           2$ cargo run -p threaded-tcp-echo --bin threaded-tcp-client
+//! See:      `Received echo: Hello, world`; with `--clients 5` five times.
 
 use std::io::ErrorKind::{Interrupted, NotFound, TimedOut, WouldBlock};
 use std::io::{self, Read, Write};
@@ -64,7 +64,8 @@ fn main() -> Result<()> {
     })
 }
 
-/// What each thread does: all of it blocks, and none of it keeps another thread waiting.
+/// What each thread does: all of it blocks, and none of it keeps another thread
+/// waiting.
 fn talk(server: &str, message: &[u8], hold: u64) -> Result<()> {
     let connection = connect(server)
         .with_context(|| format!("cannot connect to {server} ({HINT})"))?;

@@ -3,9 +3,8 @@
 //! Contract: binds ADDR:PORT; expects any bytes; answers with the same bytes; serves
 //!           up to `--max-clients` at once; ends on Ctrl-C. TCP is RFC 9293.
 //! Slide:    Traditional Solution: Multi-threading
-//! Run:      cargo run -p threaded-tcp-echo
-//!           cargo run -p threaded-tcp-echo --bin threaded-tcp-client
-//!                                                        (in a second terminal)
+//! Run:      1$ cargo run -p threaded-tcp-echo
+//!           2$ cargo run -p threaded-tcp-echo --bin threaded-tcp-client
 //! See:      `Connected by 127.0.0.1:<port>`, then
 //!           `Received from 127.0.0.1:<port>: Hello, world`.
 
@@ -71,8 +70,9 @@ fn allow_open_files(clients: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until fewer than `max_clients` threads hold a clone of `served`. Who connects
-/// meanwhile is left in the kernel's backlog: a shortcut that bounds the threads.
+/// Waits until fewer than `max_clients` threads hold a clone of `served`. Who
+/// connects meanwhile is left in the kernel's backlog: a shortcut that bounds the
+/// threads.
 fn wait_for_room(served: &Arc<()>, max_clients: usize) {
     static SAID: Once = Once::new();
     while Arc::strong_count(served) > max_clients {
@@ -82,7 +82,8 @@ fn wait_for_room(served: &Arc<()>, max_clients: usize) {
     }
 }
 
-/// Moves the connection into a new thread: from here on it belongs to that thread alone.
+/// Moves the connection into a new thread: from here on it belongs to that thread
+/// alone.
 fn start_thread(connection: TcpStream, peer: SocketAddr, served: Arc<()>) {
     let acceptor = thread::current();
     let started = thread::Builder::new().spawn(move || {

@@ -3,8 +3,8 @@
 //! Contract: sends MESSAGE to HOST:PORT; expects the same bytes from there within a
 //!           second; tries three times; ends then. UDP is RFC 768.
 //! Slide:    Python UDP Client, udp_client.py
-//! Run:      cargo run -p udp-echo                        (in a first terminal)
-//!           cargo run -p udp-echo --bin udp-client
+//! Run:      1$ cargo run -p udp-echo
+//!           2$ cargo run -p udp-echo --bin udp-client
 //! See:      `Received echo: Hello, UDP! from 127.0.0.1:65432`.
 
 use std::io::ErrorKind::{ConnectionReset, Interrupted, TimedOut, WouldBlock};
@@ -16,7 +16,8 @@ use clap::Parser;
 use socket2::{Domain, Protocol, Socket, Type};
 
 const HINT: &str = "is the server running? cargo run -p udp-echo";
-/// How long one try waits. UDP repeats nothing by itself: who wants an answer asks again.
+/// How long one try waits. UDP repeats nothing by itself: who wants an answer asks
+/// again.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 const TRIES: usize = 3;
 /// Room for the largest datagram: what does not fit is cut off without a word.

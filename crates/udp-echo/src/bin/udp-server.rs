@@ -1,10 +1,11 @@
 //! A blocking UDP echo server: one socket for every client.
 //!
-//! Contract: binds ADDR:PORT; expects datagrams of any size, up to 65,507 bytes, empty
-//!           ones too; answers each with the same bytes; ends on Ctrl-C. UDP is RFC 768.
+//! Contract: binds ADDR:PORT; expects datagrams of any size, up to 65,507 bytes,
+//!           empty ones too; answers each with the same bytes; ends on Ctrl-C. UDP is
+//!           RFC 768.
 //! Slide:    Python UDP Server (Echo), udp_server.py
-//! Run:      cargo run -p udp-echo
-//!           cargo run -p udp-echo --bin udp-client       (in a second terminal)
+//! Run:      1$ cargo run -p udp-echo
+//!           2$ cargo run -p udp-echo --bin udp-client
 //! See:      `Received Hello, UDP! from 127.0.0.1:<port>`.
 
 use std::io;
@@ -21,8 +22,8 @@ const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Echoes the UDP datagrams that clients send (RFC 768).
 ///
-/// Prints what each datagram holds and whom it is from. Runs until Ctrl-C; exit status
-/// 1 when it cannot listen, 2 for a wrong argument.
+/// Prints what each datagram holds and whom it is from. Runs until Ctrl-C; exit
+/// status 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port

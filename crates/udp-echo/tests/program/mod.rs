@@ -13,7 +13,8 @@ use std::{fs, thread};
 /// The longest that a test waits for anything. A healthy program takes milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running program. It is killed when this value is dropped, so also when a test fails.
+/// A running program. It is killed when this value is dropped, so also when a test
+/// fails.
 pub struct Program {
     child: Child,
     printing: Receiver<Line>,
@@ -63,8 +64,8 @@ impl Program {
         Program::start(path, arguments).end()
     }
 
-    /// Waits for a line of standard output that starts with `start`; returns its rest.
-    /// Lines before it are passed over.
+    /// Waits for a line of standard output that starts with `start`; returns its
+    /// rest. Lines before it are passed over.
     pub fn wait_for(&mut self, start: &str) -> String {
         self.wait(start, false)
     }

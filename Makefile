@@ -1,0 +1,52 @@
+# The front door: `make` lists what it can do.
+
+# The examples are the crates that have a scene.
+EXAMPLES := $(patsubst crates/%/demo.toml,%,$(wildcard crates/*/demo.toml))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check copies bench rust
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: rust ## Play the whole lecture (this is the main one)
+	cargo run -q -p lab -- demo
+
+demo-%: rust ## Play one example, such as make demo-tcp-echo
+	cargo run -q -p lab -- demo $*
+
+# Most tests wait for programs rather than compute, so more of them than cores run.
+test: rust ## Run every test; installs what they need
+	sh crates/lab/install.sh python3
+	RUST_TEST_THREADS=8 cargo test --workspace
+
+check: rust ## Check format, lints, versions, sizes, and each example copied out
+	cargo fmt --all --check
+	cargo clippy -q --workspace --all-targets -- -D warnings
+	cargo test -q -p lab --test house
+	$(MAKE) --no-print-directory copies
+
+# Builds and tests each example as a student's copy, outside the workspace. The lock file
+# comes along only to spare downloads; one target directory spares building twice.
+copies: rust
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	for example in $(EXAMPLES); do \
+	    echo "$$example, copied out and alone"; \
+	    cp -r crates/$$example Cargo.lock "$$folder"; \
+	    mv "$$folder/Cargo.lock" "$$folder/$$example"; \
+	    (cd "$$folder/$$example" && CARGO_TARGET_DIR="$(CURDIR)/target/copies" \
+	        RUST_TEST_THREADS=8 cargo test -q); \
+	done
+
+bench: rust ## Measure the socket servers, beside a raw one in C
+	cargo run --release -q -p scoreboard
+
+# No package manager's Rust is new enough for certain, so none is installed here.
+rust:
+	@version=$$(cargo --version 2>/dev/null | cut -d ' ' -f 2); \
+	if [ "$$(printf '1.89\n%s\n' "$$version" | sort -V | head -n 1)" != 1.89 ]; then \
+	    echo "Rust 1.89 or later is needed; here it is: $${version:-missing}."; \
+	    echo "Install it by: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"; \
+	    echo "or, with rustup here already, update it by: rustup update stable"; \
+	    exit 1; \
+	fi
