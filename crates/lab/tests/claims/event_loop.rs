@@ -117,7 +117,7 @@ async fn a_hundred_waits_of_100_ms_take_100_ms() {
     assert_eq!(start.elapsed().as_millis(), 100);
 }
 
-/// Claim 44: computing does not overlap: on one thread it is one task after the other.
+/// Claim 44: computing does not overlap: one thread does one task after the other.
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn waits_overlap_and_computing_does_not() {
     let waits = three_tasks(async || sleep(Duration::from_millis(100)).await).await;

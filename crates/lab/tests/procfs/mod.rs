@@ -51,7 +51,7 @@ impl Task {
 }
 
 /// Memory in use, in KiB. VmRSS is quicker to read, but each thread may keep 63 pages
-/// from the count in some kernels; here the kernel counts the pages themselves.
+/// from the count before Linux 6.2; here the kernel counts the pages themselves.
 pub fn memory(process: u32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
     value(&rollup.expect("it runs"), "Rss:")
