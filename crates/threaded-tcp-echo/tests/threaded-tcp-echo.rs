@@ -185,7 +185,7 @@ fn who_comes_when_max_clients_are_served_waits_for_one_to_leave() {
     let (first, second) = (connect(address), connect(address));
     echo(&first, b"first");
     echo(&second, b"second");
-    server.wait_for_error("Serving 2 clients, the most: others wait");
+    server.wait_for_error("Full at 2 clients: others wait");
     let mut third = start_client(address, &["third"]);
     third.wait_for("Connected to ");
     echo(&second, b"second again");
@@ -203,11 +203,7 @@ fn who_comes_when_max_clients_are_served_waits_for_one_to_leave() {
     drop(second);
     assert_eq!(run_client(address, &["--clients", "5"]).code, Some(0));
     server.signal("KILL");
-    assert_eq!(
-        server.end().errors,
-        "Serving 2 clients, the most: others wait",
-        "said once"
-    );
+    assert_eq!(server.end().errors, "Full at 2 clients: others wait", "said once");
 }
 
 #[cfg(unix)]

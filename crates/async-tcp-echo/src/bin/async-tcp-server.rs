@@ -56,12 +56,13 @@ async fn main() -> Result<()> {
     }
     let listener = listen(address)
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    println!("Async TCP server listening on {}", listener.local_addr()?);
-    // Whichever is ready first ends the program; leaving main closes all connections.
+    // Whichever ends first ends the program, and leaving main closes all connections.
+    // In this order, since signals must be caught before the server says it is ready.
     select! {
-        () = accept_clients(listener) => Ok(()),
+        biased;
         result = signal::ctrl_c() => Ok(result?),
         result = terminated() => Ok(result?),
+        result = accept_clients(listener) => Ok(result?),
     }
 }
 
@@ -78,7 +79,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Starts a task for each client: a fraction of what a thread costs in memory.
-async fn accept_clients(listener: TcpListener) {
+async fn accept_clients(listener: TcpListener) -> io::Result<()> {
+    println!("Async TCP server listening on {}", listener.local_addr()?);
     loop {
         // Waits until a client connects; the thread runs other tasks meanwhile.
         match listener.accept().await {

@@ -41,13 +41,13 @@ async fn main() -> Result<()> {
     let socket = UdpSocket::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    let port = socket.local_addr()?.port();
-    println!("Async UDP server listening on {}", socket.local_addr()?);
-    // Whichever is ready first ends the program; leaving main closes the socket.
+    // Whichever ends first ends the program, and leaving main closes the socket.
+    // In this order, since signals must be caught before the server says it is ready.
     select! {
-        () = echo(socket, port) => Ok(()),
+        biased;
         result = signal::ctrl_c() => Ok(result?),
         result = terminated() => Ok(result?),
+        result = echo(socket) => Ok(result?),
     }
 }
 
@@ -59,14 +59,15 @@ async fn terminated() -> io::Result<()> {
 }
 
 /// Takes one datagram after the other: there are no connections to keep apart.
-async fn echo(socket: UdpSocket, port: u16) {
+async fn echo(socket: UdpSocket) -> io::Result<()> {
+    let address = socket.local_addr()?;
+    let port = address.port();
+    println!("Async UDP server listening on {address}");
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         // Waits until a datagram arrives; the thread could run other tasks meanwhile.
         match socket.recv_from(&mut buffer).await {
-            Ok((length, peer)) => {
-                answer(&socket, &buffer[..length], peer, port).await
-            }
+            Ok((n, peer)) => answer(&socket, &buffer[..n], peer, port).await,
             Err(error) => {
                 // Windows reports here that an earlier reply found nobody.
                 eprintln!("Cannot receive: {error}");

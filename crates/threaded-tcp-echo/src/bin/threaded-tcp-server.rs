@@ -76,9 +76,7 @@ fn allow_open_files(clients: u32) -> io::Result<()> {
 fn wait_for_room(served: &Arc<()>, max_clients: usize) {
     static SAID: Once = Once::new();
     while Arc::strong_count(served) > max_clients {
-        SAID.call_once(|| {
-            eprintln!("Serving {max_clients} clients, the most: others wait")
-        });
+        SAID.call_once(|| eprintln!("Full at {max_clients} clients: others wait"));
         // Blocks until a thread that ends wakes this one.
         thread::park();
     }
