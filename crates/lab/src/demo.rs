@@ -168,7 +168,11 @@ impl Tour {
         while self.go_on(deadline) {}
         match self.programs[index].next_line() {
             Some(_) => Err(self.failure(index, "printed too early")),
-            None => Ok(()),
+            None => {
+                let name = &self.programs[index].name;
+                println!("{DIM}        nothing from {name} for {seconds} s{DIM:#}");
+                Ok(())
+            }
         }
     }
 
