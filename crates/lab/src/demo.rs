@@ -14,7 +14,7 @@ use crate::scene::{self, Scene, Step};
 use crate::stage::{self, Event, Program};
 
 /// Lines shown of a program in one step: the rest is only counted.
-const LINES_SHOWN: usize = 8;
+const LINES_SHOWN: usize = 10;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
