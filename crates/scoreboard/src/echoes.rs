@@ -1,11 +1,13 @@
 //! How fast a busy server is: some connections, one message under way on each.
 
+use std::process;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Plan;
 use crate::load::{Load, Then};
+use crate::processor::cpu_seconds;
 use crate::server::{Program, Server};
 use crate::stats::percentile;
 use crate::table::{Group, Row};
@@ -33,6 +35,7 @@ struct Figures {
     echoes: Vec<f64>,
     cpu: Vec<f64>,
     busy: Vec<f64>,
+    load_busy: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
 }
@@ -63,20 +66,29 @@ fn once(program: &Program, plan: &Plan, figures: &mut Figures) -> Result<()> {
     load.send_all()?;
     load.run(WARM_UP, Then::SendAgain)?;
     let (start, cpu) = (Instant::now(), server.cpu()?);
+    let load_cpu = cpu_seconds(process::id())?;
     let times = load.run(plan.window, Then::SendAgain)?;
     let (elapsed, cpu) = (start.elapsed().as_secs_f64(), server.cpu()? - cpu);
+    let load_cpu = cpu_seconds(process::id())? - load_cpu;
     // Before the load leaves, or it would report a hundred lost connections.
     drop(server);
-    figures.add(&times, elapsed, cpu)
+    figures.add(&times, elapsed, cpu, load_cpu)
 }
 
 impl Figures {
-    fn add(&mut self, times: &[f64], elapsed: f64, cpu: f64) -> Result<()> {
+    fn add(
+        &mut self,
+        times: &[f64],
+        elapsed: f64,
+        cpu: f64,
+        load_cpu: f64,
+    ) -> Result<()> {
         ensure!(!times.is_empty(), "not one in {elapsed:.1} s");
         let echoes = times.len() as f64;
         self.echoes.push(echoes / elapsed);
         self.cpu.push(cpu / echoes * 1e6);
         self.busy.push(cpu / elapsed * 100.0);
+        self.load_busy.push(load_cpu / elapsed * 100.0);
         self.p50.extend(percentile(times, 50).map(|seconds| seconds * 1e6));
         self.p99.extend(percentile(times, 99).map(|seconds| seconds * 1e6));
         Ok(())
@@ -97,11 +109,12 @@ fn group(contestants: &[Contestant], figures: &[Figures], which: usize) -> Group
 }
 
 fn rows(figures: &Figures) -> Vec<Row> {
-    let Figures { echoes, cpu, busy, p50, p99 } = figures.clone();
+    let Figures { echoes, cpu, busy, load_busy, p50, p99 } = figures.clone();
     vec![
         Row::new("echoes", "1/s", echoes),
         Row::new("server CPU an echo", "µs", cpu),
         Row::new("server busy", "%", busy),
+        Row::new("load busy", "%", load_busy),
         Row::new("round trip p50", "µs", p50),
         Row::new("round trip p99", "µs", p99),
     ]
@@ -113,13 +126,13 @@ mod tests {
 
     #[test]
     fn a_round_without_echoes_fails() {
-        assert!(Figures::default().add(&[], 2.0, 0.1).is_err());
+        assert!(Figures::default().add(&[], 2.0, 0.1, 0.1).is_err());
     }
 
     #[test]
     fn a_round_gives_rate_and_cost() {
         let mut figures = Figures::default();
-        figures.add(&[0.001, 0.003, 0.002, 0.002], 2.0, 1.0).unwrap();
+        figures.add(&[0.001, 0.003, 0.002, 0.002], 2.0, 1.0, 2.0).unwrap();
         assert_eq!((figures.echoes[0], figures.cpu[0]), (2.0, 250_000.0));
         assert_eq!((figures.busy[0], figures.p99[0]), (50.0, 3000.0));
     }

@@ -68,6 +68,9 @@ fn main() -> Result<()> {
     }
     print_head(&machine, &plan);
     table::print(&groups, ["of C", "of C*"]);
+    println!(
+        "Neither server nor load near 100 % busy: other programs took the time."
+    );
     println!("of C: median of the ratios to epoll-echo in C, which prints nothing.");
     println!("of C*: the same to epoll-echo when it prints the same line a message.");
     Ok(())
