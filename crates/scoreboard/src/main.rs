@@ -14,7 +14,7 @@ mod stats;
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::{process, time::Duration};
+use std::{fs, process, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -56,8 +56,7 @@ fn main() -> Result<()> {
     let needed = ASYNC_CLIENTS as u64 + 64;
     let allowed = rlimit::increase_nofile_limit(needed)?;
     ensure!(allowed >= needed, "{needed} open files needed, {allowed} allowed");
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let programs = Programs::build(folder.path())?;
+    let programs = Programs::build()?;
     if let Some(two) = processors {
         // After building, which is faster on all of them.
         pin(process::id(), two.load)?;
@@ -66,6 +65,8 @@ fn main() -> Result<()> {
     for (program, clients) in programs.for_idle_clients() {
         groups.push(idle::measure(&program, clients, &plan)?);
     }
+    // What the servers printed in the last round; nothing is lost if it stays.
+    let _ = fs::remove_file(&programs.story);
     print_head(&machine, &plan);
     table::print(&groups, ["of C", "of C*"]);
     println!(
@@ -97,9 +98,13 @@ struct Programs {
 }
 
 impl Programs {
-    fn build(folder: &Path) -> Result<Programs> {
+    fn build() -> Result<Programs> {
         eprintln!("Building release programs");
-        let in_c = programs::c_server(folder)?;
+        // Not in the system's temporary folder: an interrupted run leaves megabytes.
+        let folder = programs::target()?.join("scoreboard");
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let in_c = programs::c_server(&folder)?;
         if in_c.is_none() {
             eprintln!("There is no C compiler (cc): nothing to compare with");
         }

@@ -8,15 +8,20 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+/// Where cargo puts what it builds: this program is in target/release, or in
+/// target/debug.
+pub fn target() -> Result<PathBuf> {
+    let here = env::current_exe()?;
+    Ok(here.ancestors().nth(2).context("no target folder")?.to_path_buf())
+}
+
 /// Builds an example as a student would, and says where the program is.
 pub fn example(package: &str, binary: &str) -> Result<PathBuf> {
-    let here = env::current_exe()?;
-    // This program is in target/release, or in target/debug.
-    let target = here.ancestors().nth(2).context("no target folder")?;
+    let target = target()?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--release", "--quiet", "-p", package, "--bin", binary]);
-    cargo.arg("--manifest-path").arg(workspace).arg("--target-dir").arg(target);
+    cargo.arg("--manifest-path").arg(workspace).arg("--target-dir").arg(&target);
     let status = cargo.status().context("cannot run cargo")?;
     ensure!(status.success(), "cannot build {binary}: {status}");
     Ok(target.join("release").join(binary))
