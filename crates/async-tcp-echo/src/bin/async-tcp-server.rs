@@ -15,8 +15,6 @@ use clap::Parser;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-#[cfg(unix)]
-use tokio::signal::unix::SignalKind;
 use tokio::{select, signal, time::sleep};
 
 #[cfg(not(unix))]
@@ -96,7 +94,7 @@ async fn accept_clients(listener: TcpListener) -> io::Result<()> {
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
 #[cfg(unix)]
 async fn terminated() -> io::Result<()> {
-    signal::unix::signal(SignalKind::terminate())?.recv().await;
+    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
     Ok(())
 }
 
@@ -128,10 +126,11 @@ async fn echo(mut connection: TcpStream, peer: SocketAddr) -> io::Result<()> {
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
