@@ -265,7 +265,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     assert!(received == bytes, "{} of {} bytes", received.len(), bytes.len());
 }
 
-/// Claim 24: sockets carry bytes, not text.
+/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle of
+/// a character.
 #[test]
 fn bytes_that_are_no_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");

@@ -62,6 +62,7 @@ fn start_fake_server(
     (address, thread::spawn(move || serve(listener.accept().unwrap().0)))
 }
 
+/// Claims 3, 17 and 47: request and reply, at the address that the socket tells.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -256,7 +257,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     assert!(received == bytes, "{} of {} bytes", received.len(), bytes.len());
 }
 
-/// Claim 24: sockets carry bytes, not text.
+/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle of
+/// a character.
 #[test]
 fn bytes_that_are_no_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");

@@ -185,7 +185,7 @@ fn who_comes_when_max_clients_are_served_waits_for_one_to_leave() {
     let (first, second) = (connect(address), connect(address));
     echo(&first, b"first");
     echo(&second, b"second");
-    server.wait_for_error("Serving 2 clients: others wait");
+    server.wait_for_error("Full at 2 clients: others wait");
     let mut third = start_client(address, &["third"]);
     third.wait_for("Connected to ");
     echo(&second, b"second again");
@@ -203,7 +203,7 @@ fn who_comes_when_max_clients_are_served_waits_for_one_to_leave() {
     drop(second);
     assert_eq!(run_client(address, &["--clients", "5"]).code, Some(0));
     server.signal("KILL");
-    assert_eq!(server.end().errors, "Serving 2 clients: others wait", "said once");
+    assert_eq!(server.end().errors, "Full at 2 clients: others wait", "said once");
 }
 
 #[cfg(unix)]
@@ -248,7 +248,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     assert!(received == bytes, "{} of {} bytes", received.len(), bytes.len());
 }
 
-/// Claim 24: sockets carry bytes, not text.
+/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle of
+/// a character.
 #[test]
 fn bytes_that_are_no_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
