@@ -323,7 +323,10 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
                 while connection.write_all(&[b'x'; 1000]).is_ok() {}
             },
         );
-    assert_eq!(run_client(endless, &[]).code, Some(1));
+    let client = run_client(endless, &[]);
+    assert_eq!(client.code, Some(1));
+    // It does not wait for the end of a stream that has none.
+    assert!(client.errors.contains("a wrong echo: xxx"), "{}", client.errors);
 }
 
 #[test]
