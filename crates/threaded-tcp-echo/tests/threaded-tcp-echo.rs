@@ -228,7 +228,7 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
     let connection = connect(address);
     // A small buffer, or the kernel would take almost all of it off the server's hands.
-    SockRef::from(&connection).set_recv_buffer_size(16 * 1024).unwrap();
+    SockRef::from(&connection).set_recv_buffer_size(256 * 1024).unwrap();
     let bytes: Vec<u8> =
         (0..8 << 20).map(|n: u32| (n.wrapping_mul(n) >> 7) as u8).collect();
     let mut received = Vec::new();
@@ -237,7 +237,7 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
             (&connection).write_all(&bytes).unwrap();
             connection.shutdown(Shutdown::Write).unwrap();
         });
-        let mut block = vec![0; 64 * 1024];
+        let mut block = vec![0; 16 * 1024];
         for number in 0.. {
             // Slowness is what is tested here; nothing waits for it.
             thread::sleep(Duration::from_millis(if number < 100 { 10 } else { 0 }));
