@@ -171,10 +171,15 @@ async fn print_messages(receiver: &mut Receiver) -> Result<String> {
 }
 
 /// Says goodbye, and waits for the server's.
-async fn close(mut sender: Sender, mut receiver: Receiver) -> Result<String> {
+async fn close(mut sender: Sender, mut receiver: Receiver) -> Result<()> {
     let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     sender.send(Message::Close(Some(goodbye))).await?;
-    print_messages(&mut receiver).await
+    let reason = print_messages(&mut receiver).await?;
+    ensure!(
+        reason.is_empty() || reason.starts_with("1000"),
+        "the server ended it: {reason}"
+    );
+    Ok(())
 }
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
