@@ -202,16 +202,16 @@ impl Tour {
     /// Ends the programs that the scene has left running, the last one first: a client
     /// would lose its server otherwise.
     fn end_programs(&mut self) -> Result<()> {
-        for index in (self.first..self.programs.len()).rev() {
-            if self.programs[index].is_finished() {
-                continue;
-            }
-            if self.programs[index].has_ended() {
-                let status = self.programs[index].wait()?;
-                return Err(
-                    self.failure(index, &format!("ended by itself: {status}"))
-                );
-            }
+        let left = self.first..self.programs.len();
+        let left = left.filter(|&index| !self.programs[index].is_finished());
+        let left: Vec<usize> = left.collect();
+        if let Some(&index) =
+            left.iter().find(|&&index| self.programs[index].has_ended())
+        {
+            let status = self.programs[index].wait()?;
+            return Err(self.failure(index, &format!("ended by itself: {status}")));
+        }
+        for index in left.into_iter().rev() {
             self.programs[index].interrupt();
             let deadline = Instant::now() + stage::ENDING;
             while !self.programs[index].has_ended() && self.go_on(deadline) {}

@@ -152,6 +152,9 @@ impl Browser {
 
     /// Types as a person would, into what has the focus, and presses Enter.
     fn type_line(&mut self, page: &Page, text: &str) {
+        self.call(Some(page), "Page.bringToFront", json!({}));
+        // The page puts it there by itself, once it is shown.
+        self.wait_until(page, "document.activeElement.id === 'messageBox'");
         self.call(Some(page), "Input.insertText", json!({ "text": text }));
         for kind in ["keyDown", "keyUp"] {
             let key = json!({

@@ -46,8 +46,7 @@ fn assert_failed(ended: &Ended, said: &str) {
 /// Plays a real scene while somebody else has the slide's port.
 fn assert_plays(name: &str) {
     // Whether this test or another program took the port makes no difference.
-    let _taken =
-        ["127.0.0.1:65432", "127.0.0.1:8765"].map(|port| TcpListener::bind(port));
+    let _taken = ["127.0.0.1:65432", "127.0.0.1:8765"].map(TcpListener::bind::<&str>);
     let demo = Program::run(LAB, &["demo", name]);
     let output = demo.output.join("\n");
     assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
