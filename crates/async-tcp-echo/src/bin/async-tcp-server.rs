@@ -17,9 +17,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::{select, signal, time::sleep};
 
-#[cfg(not(unix))]
-use std::future::pending as terminated;
-
 /// Clients that the kernel keeps connected while they wait for `accept`. A short
 /// queue fills when thousands come at once, and who is turned away tries again a
 /// second later.
@@ -92,9 +89,11 @@ async fn accept_clients(listener: TcpListener) -> io::Result<()> {
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
+    #[cfg(unix)]
     signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 

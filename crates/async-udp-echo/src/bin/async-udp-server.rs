@@ -15,9 +15,6 @@ use clap::Parser;
 use tokio::net::UdpSocket;
 use tokio::{select, signal, time::sleep};
 
-#[cfg(not(unix))]
-use std::future::pending as terminated;
-
 /// Room for the largest datagram: what does not fit is cut off without a word.
 const MAX_DATAGRAM: usize = 65_535;
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
@@ -50,9 +47,11 @@ async fn main() -> Result<()> {
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
+    #[cfg(unix)]
     signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 
