@@ -1,0 +1,259 @@
+//! A REST API over JSON: items in memory, read and changed by HTTP's own verbs.
+//!
+//! Contract: binds ADDR:PORT; expects HTTP/1.1 or 1.0 (RFC 9110, RFC 9112); answers
+//!           in JSON; ends on Ctrl-C or SIGTERM, when what is in flight is answered.
+//! Slide:    Example: FastAPI (Python), main.py
+//! Run:      1$ cargo run -p rest-items
+//!           2$ cargo run -p rest-items --bin rest-client -- get 1
+//! See:      `127.0.0.1:<port> GET /items/1: 200`; a browser shows the JSON of
+//!           http://127.0.0.1:8000/items/1
+
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::{io, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
+use hyper::{Request, Response, Version, server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, rt::TokioTimer, server::graceful::GracefulShutdown};
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value, json};
+use tokio::{net::TcpListener, select, signal, time::sleep, time::timeout};
+
+#[cfg(not(unix))]
+use std::future::pending as terminated;
+
+/// What makes `accept` fail, no more open files say, needs time to pass.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection may be silent, and headers or a body may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what is in flight may take once the server was asked to end.
+const END_TIMEOUT: Duration = Duration::from_millis(800);
+const MAX_HEADERS: usize = 16 * 1024;
+const MAX_MESSAGE: u64 = 1024 * 1024;
+const MAX_ITEMS: usize = 10_000;
+
+/// Serves items in memory as a REST API (HTTP: RFC 9110, JSON: RFC 8259).
+///
+/// Prints each request and the status of its answer. Ends on Ctrl-C or SIGTERM with
+/// exit status 0; 1 when it cannot listen, 2 for a wrong argument.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen: an IP address of this machine and a port, 0 for any free port
+    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:8000")]
+    address: SocketAddr,
+}
+
+type Reply = hyper::http::Result<Response<String>>;
+/// A status, and the JSON of the answer or the words of an error.
+type Answer<T = (u16, Value)> = Result<T, (u16, String)>;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Item {
+    name: String,
+    /// The digits as they came: 19.90 stays 19.90, and 1200 is not 1200.0.
+    price: Number,
+}
+
+/// The in-memory "database". An item's place is its id, and no id is ever given twice:
+/// what is deleted leaves null in its place.
+static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> =
+    LazyLock::new(|| serde_json::from_str(ITEMS_OF_THE_SLIDE).unwrap_or_default());
+const ITEMS_OF_THE_SLIDE: &str =
+    r#"[null, {"name": "Laptop", "price": 1200}, {"name": "Mouse", "price": 50}]"#;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let Arguments { address } = Arguments::parse();
+    let listener = TcpListener::bind(address).await;
+    let listener = listener
+        .with_context(|| format!("cannot listen on {address} (try another port)"))?;
+    println!("REST server on http://{}", listener.local_addr()?);
+    let connections = GracefulShutdown::new();
+    // Whichever is ready first ends the accepting.
+    select! {
+        () = accept_clients(listener, &connections) => {}
+        result = signal::ctrl_c() => result?,
+        result = terminated() => result?,
+    }
+    // Idle connections close at once, busy ones after their answer, if it comes soon.
+    let _ = timeout(END_TIMEOUT, connections.shutdown()).await;
+    Ok(())
+}
+
+async fn accept_clients(listener: TcpListener, connections: &GracefulShutdown) {
+    let mut http = http1::Builder::new();
+    // Without the timer hyper would wait for headers without end.
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
+    http.max_buf_size(MAX_HEADERS);
+    loop {
+        match listener.accept().await {
+            Ok((connection, peer)) => {
+                let service = service_fn(move |request| serve(request, peer));
+                let served = http.serve_connection(TokioIo::new(connection), service);
+                // Whatever happens to one connection, the others never notice.
+                tokio::spawn(connections.watch(served));
+            }
+            Err(error) => {
+                eprintln!("Cannot accept a client: {error}");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
+#[cfg(unix)]
+async fn terminated() -> io::Result<()> {
+    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    Ok(())
+}
+
+/// Answers one request, whatever it holds, and tells its story.
+async fn serve(request: Request<Incoming>, peer: SocketAddr) -> Reply {
+    let (head, body) = request.into_parts();
+    let (asked, path) = (format!("{} {}", head.method, head.uri), head.uri.path());
+    let path: Vec<&str> = path.split('/').skip(1).collect();
+    let body = timeout(REQUEST_TIMEOUT, receive(body)).await;
+    let body = body.unwrap_or(Err((408, "the body takes too long".into())));
+    let hosts = head.headers.get_all(HOST).iter().count();
+    let one_host = hosts == 1 || (hosts == 0 && head.version == Version::HTTP_10);
+    let body = if one_host { body } else { Err((400, "it takes one Host".into())) };
+    let answer = body.and_then(|body| {
+        route(head.method.as_str(), &path, item(&head.headers, &body))
+    });
+    let (status, json) = answer.unwrap_or_else(|(n, why)| (n, json!({"error": why})));
+    println!("{peer} {}: {status}", printable(asked.as_bytes()));
+    let (name, value) = match status {
+        201 => (LOCATION, format!("/items/{}", json["id"])),
+        408 | 413 => (CONNECTION, "close".to_string()),
+        _ => (ALLOW, allowed(&path).to_string()),
+    };
+    let response = Response::builder().status(status).header(name, value);
+    response.header(CONTENT_TYPE, "application/json").body(json.to_string())
+}
+
+/// Receives a body, which comes in pieces.
+async fn receive(mut body: Incoming) -> Answer<Vec<u8>> {
+    let mut received = Vec::new();
+    while body.size_hint().lower() + received.len() as u64 <= MAX_MESSAGE {
+        let Some(frame) = body.frame().await else { return Ok(received) };
+        let frame = frame.map_err(|error| (400, error.to_string()))?;
+        received.extend_from_slice(&frame.into_data().unwrap_or_default());
+    }
+    // Closing while the client sends would reset the connection before it reads the
+    // answer: the rest is read and thrown away.
+    let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
+    tokio::spawn(timeout(REQUEST_TIMEOUT, rest));
+    Err((413, format!("the body has more than {MAX_MESSAGE} bytes")))
+}
+
+/// The API: what each method does to each resource.
+fn route(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
+    let items = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    match (method, path) {
+        ("GET", [""]) => Ok((200, json!({"message": "Hello, API!"}))),
+        ("GET", ["items"]) => Ok((200, list(&items()))),
+        ("GET", ["items", id]) => Ok((200, json!(find(&mut items(), id)?))),
+        ("POST", ["items"]) => create(&mut items(), item?),
+        ("PUT", ["items", id]) => {
+            Ok((200, json!(find(&mut items(), id)?.insert(item?))))
+        }
+        ("DELETE", ["items", id]) => Ok((204, json!(find(&mut items(), id)?.take()))),
+        _ => other(method, path, item),
+    }
+}
+
+/// What is the same for all resources: HEAD, OPTIONS, and errors.
+fn other(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
+    match (method, allowed(path)) {
+        (_, "") => Err((404, "nothing is here".into())),
+        // hyper leaves out the body.
+        ("HEAD", _) => route("GET", path, item),
+        ("OPTIONS", _) => Ok((204, Value::Null)),
+        (_, allowed) => Err((405, format!("it takes {allowed}"))),
+    }
+}
+
+fn allowed(path: &[&str]) -> &'static str {
+    match path {
+        [""] => "GET, HEAD, OPTIONS",
+        ["items"] => "GET, HEAD, OPTIONS, POST",
+        ["items", _] => "DELETE, GET, HEAD, OPTIONS, PUT",
+        _ => "",
+    }
+}
+
+fn list(items: &[Option<Item>]) -> Value {
+    let items = items.iter().enumerate();
+    items.filter_map(|(id, item)| Some(with_id(id, item.as_ref()?))).collect()
+}
+
+fn find<'a>(items: &'a mut [Option<Item>], id: &str) -> Answer<&'a mut Option<Item>> {
+    let id: usize = id.parse().map_err(|_| (422, "an id is a number".into()))?;
+    let found = items.get_mut(id).filter(|item| item.is_some());
+    found.ok_or_else(|| (404, format!("there is no item {id}")))
+}
+
+fn create(items: &mut Vec<Option<Item>>, item: Item) -> Answer {
+    let id = items.len();
+    if id > MAX_ITEMS {
+        return Err((507, format!("there is room for {MAX_ITEMS} items")));
+    }
+    let answer = with_id(id, &item);
+    items.push(Some(item));
+    Ok((201, answer))
+}
+
+fn with_id(id: usize, item: &Item) -> Value {
+    json!({"id": id, "name": item.name, "price": item.price})
+}
+
+/// Checks that a body is an item.
+fn item(headers: &HeaderMap, body: &[u8]) -> Answer<Item> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    if !kind.trim().eq_ignore_ascii_case("application/json") {
+        return Err((415, "it takes application/json".into()));
+    }
+    // serde would take a list of the two values for an item, too.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let is_price = |price: &Number| {
+        price.as_f64().is_some_and(|price| price >= 0.0)
+            && price.as_str().len() <= 100
+    };
+    match serde_json::from_slice::<Item>(body) {
+        Err(error) if !error.is_data() => Err((400, error.to_string())),
+        Err(error) => Err((422, error.to_string())),
+        Ok(_) if !is_object => Err((422, "an item is an object".into())),
+        Ok(item) if !is_price(&item.price) => {
+            Err((422, "a price is 0 or more".into()))
+        }
+        Ok(item) if (1..=100).contains(&item.name.chars().count()) => Ok(item),
+        Ok(_) => Err((422, "a name has 1 to 100 characters".into())),
+    }
+}
+
+/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
+fn printable(data: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in data[..data.len().min(804)].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                _ if c.is_control() => out.extend(c.escape_unicode()),
+                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
+                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
+                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
+                _ => out.push(c),
+            }
+        }
+        out.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    if let Some((cut, _)) = out.char_indices().nth(200) {
+        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
+    }
+    out
+}
