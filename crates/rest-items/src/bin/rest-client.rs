@@ -9,11 +9,12 @@
 
 use std::{io, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1};
+use hyper::http::uri::Authority;
+use hyper::{Request, Response, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::{Number, Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -62,11 +63,14 @@ enum Command {
 
 /// Takes HOST:PORT out of a URL; HTTP's own port is 80.
 fn host_port(url: &str) -> Result<String> {
-    let uri: Uri = url.parse()?;
-    let is_server = uri.scheme_str() == Some("http") && uri.path() == "/";
-    let host = uri.host().filter(|_| is_server && uri.query().is_none());
-    let host = host.context("it takes http://HOST:PORT")?;
-    Ok(format!("{host}:{}", uri.port_u16().unwrap_or(80)))
+    let server = url.strip_prefix("http://").context("it takes http://HOST:PORT")?;
+    let server: Authority = server.strip_suffix('/').unwrap_or(server).parse()?;
+    let host = server.host();
+    match server.port_u16() {
+        Some(port) if server == *format!("{host}:{port}") => Ok(server.to_string()),
+        None if server == *host => Ok(format!("{host}:80")),
+        _ => bail!("it takes http://HOST:PORT"),
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -92,6 +92,8 @@ async fn accept_clients(listener: TcpListener, connections: &GracefulShutdown) {
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
+                // Else one of several short answers waits until the last was received.
+                let _ = connection.set_nodelay(true);
                 let service = service_fn(move |request| serve(request, peer));
                 let served = http.serve_connection(TokioIo::new(connection), service);
                 // Whatever happens to one connection, the others never notice.
@@ -127,12 +129,13 @@ async fn serve(request: Request<Incoming>, peer: SocketAddr) -> Reply {
     });
     let (status, json) = answer.unwrap_or_else(|(n, why)| (n, json!({"error": why})));
     println!("{peer} {}: {status}", printable(asked.as_bytes()));
-    let (name, value) = match status {
-        201 => (LOCATION, format!("/items/{}", json["id"])),
-        408 | 413 => (CONNECTION, "close".to_string()),
-        _ => (ALLOW, allowed(&path).to_string()),
+    let response = Response::builder().status(status);
+    let response = match status {
+        201 => response.header(LOCATION, format!("/items/{}", json["id"])),
+        204 | 405 => response.header(ALLOW, allowed(&path)),
+        408 | 413 => response.header(CONNECTION, "close"),
+        _ => response,
     };
-    let response = Response::builder().status(status).header(name, value);
     response.header(CONTENT_TYPE, "application/json").body(json.to_string())
 }
 
@@ -219,21 +222,20 @@ fn item(headers: &HeaderMap, body: &[u8]) -> Answer<Item> {
     if !kind.trim().eq_ignore_ascii_case("application/json") {
         return Err((415, "it takes application/json".into()));
     }
+    let json: Value =
+        serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
     // serde would take a list of the two values for an item, too.
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    let is_price = |price: &Number| {
-        price.as_f64().is_some_and(|price| price >= 0.0)
-            && price.as_str().len() <= 100
-    };
-    match serde_json::from_slice::<Item>(body) {
-        Err(error) if !error.is_data() => Err((400, error.to_string())),
+    let is_object = json.is_object();
+    match serde_json::from_value::<Item>(json) {
         Err(error) => Err((422, error.to_string())),
         Ok(_) if !is_object => Err((422, "an item is an object".into())),
-        Ok(item) if !is_price(&item.price) => {
-            Err((422, "a price is 0 or more".into()))
-        }
-        Ok(item) if (1..=100).contains(&item.name.chars().count()) => Ok(item),
-        Ok(_) => Err((422, "a name has 1 to 100 characters".into())),
+        Ok(Item { name, price }) => match (name.chars().count(), price.as_f64()) {
+            (1..=100, Some(0.0..)) if price.as_str().len() <= 100 => {
+                Ok(Item { name, price })
+            }
+            (1..=100, _) => Err((422, "a price is 0 or more, in 100 digits".into())),
+            _ => Err((422, "a name has 1 to 100 characters".into())),
+        },
     }
 }
 
