@@ -223,19 +223,16 @@ fn item(headers: &HeaderMap, body: &[u8]) -> Answer<Item> {
         return Err((415, "it takes application/json".into()));
     }
     let json: Value =
-        serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
-    // serde would take a list of the two values for an item, too.
-    let is_object = json.is_object();
-    match serde_json::from_value::<Item>(json) {
-        Err(error) => Err((422, error.to_string())),
-        Ok(_) if !is_object => Err((422, "an item is an object".into())),
-        Ok(Item { name, price }) => match (name.chars().count(), price.as_f64()) {
-            (1..=100, Some(0.0..)) if price.as_str().len() <= 100 => {
-                Ok(Item { name, price })
-            }
-            (1..=100, _) => Err((422, "a price is 0 or more, in 100 digits".into())),
-            _ => Err((422, "a name has 1 to 100 characters".into())),
-        },
+        serde_json::from_slice(body).map_err(|e| (400, e.to_string()))?;
+    let item: Item =
+        serde_json::from_slice(body).map_err(|e| (422, e.to_string()))?;
+    let (name, price) = (item.name.chars().count(), item.price.as_f64());
+    match (name, price, item.price.as_str().len()) {
+        // serde would take a list of the two values for an item, too.
+        _ if !json.is_object() => Err((422, "an item is an object".into())),
+        (1..=100, Some(0.0..), ..=100) => Ok(item),
+        (1..=100, ..) => Err((422, "a price is 0 or more, in 100 digits".into())),
+        _ => Err((422, "a name has 1 to 100 characters".into())),
     }
 }
 
