@@ -58,8 +58,8 @@ struct Item {
     price: Number,
 }
 
-/// The in-memory "database". An item's place is its id, and no id is ever given twice:
-/// what is deleted leaves null in its place.
+/// The in-memory "database". An item's place is its id, and what is deleted leaves its
+/// place empty: no id is ever given twice.
 static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> =
     LazyLock::new(|| serde_json::from_str(ITEMS_OF_THE_SLIDE).unwrap_or_default());
 const ITEMS_OF_THE_SLIDE: &str =
