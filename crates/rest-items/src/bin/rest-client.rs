@@ -1,7 +1,7 @@
 //! A REST client: one command for each verb, and HTTP and TCP to be seen apart.
 //!
-//! Contract: connects to --server; sends one request (HTTP: RFC 9110, RFC 9112); prints
-//!           the status line of the answer and its JSON; ends then.
+//! Contract: connects to --server; sends one request (HTTP: RFC 9110, RFC 9112);
+//!           prints the status line of the answer and its JSON; ends then.
 //! Slide:    Example: FastAPI (Python), "Access in browser"
 //! Run:      1$ cargo run -p rest-items
 //!           2$ cargo run -p rest-items --bin rest-client -- create Lamp 19.90

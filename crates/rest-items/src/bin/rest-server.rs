@@ -58,8 +58,8 @@ struct Item {
     price: Number,
 }
 
-/// The in-memory "database". An item's place is its id, and what is deleted leaves its
-/// place empty: no id is ever given twice.
+/// The in-memory "database". An item's place is its id, and what is deleted leaves
+/// its place empty: no id is ever given twice.
 static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> =
     LazyLock::new(|| serde_json::from_str(ITEMS_OF_THE_SLIDE).unwrap_or_default());
 const ITEMS_OF_THE_SLIDE: &str =
@@ -92,7 +92,7 @@ async fn accept_clients(listener: TcpListener, connections: &GracefulShutdown) {
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
-                // Else one of several short answers waits until the last was received.
+                // Else a short answer waits until the one before was received.
                 let _ = connection.set_nodelay(true);
                 let service = service_fn(move |request| serve(request, peer));
                 let served = http.serve_connection(TokioIo::new(connection), service);
