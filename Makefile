@@ -10,10 +10,10 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: rust ## Play the whole lecture (this is the main one)
-	cargo run -q -p lab -- demo
+	cargo run -p lab -- demo
 
 demo-%: rust ## Play one example, such as make demo-tcp-echo
-	cargo run -q -p lab -- demo $*
+	cargo run -p lab -- demo $*
 
 # Most tests wait for programs rather than compute, so more of them than cores run.
 test: rust ## Run every test; installs what they need

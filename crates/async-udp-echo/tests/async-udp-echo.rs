@@ -229,14 +229,15 @@ fn control_characters_are_printed_escaped_and_text_as_it_is() {
 
 #[test]
 fn a_port_in_use_is_a_clear_error_but_tcp_has_ports_of_its_own() {
-    let (_server, address) = start_server("127.0.0.1:0");
-    let second =
-        Program::run(env!("CARGO_BIN_EXE_async-udp-server"), &[&address.to_string()]);
+    // Taken for TCP, and so free for UDP as far as TCP is concerned.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let (_server, address) = start_server(&taken);
+    let second = Program::run(env!("CARGO_BIN_EXE_async-udp-server"), &[&taken]);
     assert_eq!(second.code, Some(1));
     let error = format!("Error: cannot listen on {address} (try another port)");
     assert!(second.errors.starts_with(&error), "{}", second.errors);
     assert!(second.errors.contains("in use"), "{}", second.errors);
-    TcpListener::bind(address).expect("TCP has ports of its own");
 }
 
 #[test]

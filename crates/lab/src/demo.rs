@@ -14,7 +14,7 @@ use crate::scene::{self, Scene, Step};
 use crate::stage::{self, Event, Program};
 
 /// Lines shown of a program in one step: the rest is only counted.
-const LINES_SHOWN: usize = 8;
+const LINES_SHOWN: usize = 10;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -168,7 +168,11 @@ impl Tour {
         while self.go_on(deadline) {}
         match self.programs[index].next_line() {
             Some(_) => Err(self.failure(index, "printed too early")),
-            None => Ok(()),
+            None => {
+                let name = &self.programs[index].name;
+                println!("{DIM}        nothing from {name} for {seconds} s{DIM:#}");
+                Ok(())
+            }
         }
     }
 

@@ -15,12 +15,7 @@ use clap::Parser;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-#[cfg(unix)]
-use tokio::signal::unix::SignalKind;
 use tokio::{select, signal, time::sleep};
-
-#[cfg(not(unix))]
-use std::future::pending as terminated;
 
 /// Clients that the kernel keeps connected while they wait for `accept`. A short
 /// queue fills when thousands come at once, and who is turned away tries again a
@@ -56,12 +51,13 @@ async fn main() -> Result<()> {
     }
     let listener = listen(address)
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    println!("Async TCP server listening on {}", listener.local_addr()?);
-    // Whichever is ready first ends the program; leaving main closes all connections.
+    // Whichever ends first ends the program, and leaving main closes all connections.
+    // In this order, since signals must be caught before the server says it is ready.
     select! {
-        () = accept_clients(listener) => Ok(()),
+        biased;
         result = signal::ctrl_c() => Ok(result?),
         result = terminated() => Ok(result?),
+        result = accept_clients(listener) => Ok(result?),
     }
 }
 
@@ -78,7 +74,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Starts a task for each client: a fraction of what a thread costs in memory.
-async fn accept_clients(listener: TcpListener) {
+async fn accept_clients(listener: TcpListener) -> io::Result<()> {
+    println!("Async TCP server listening on {}", listener.local_addr()?);
     loop {
         // Waits until a client connects; the thread runs other tasks meanwhile.
         match listener.accept().await {
@@ -92,9 +89,11 @@ async fn accept_clients(listener: TcpListener) {
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
-    signal::unix::signal(SignalKind::terminate())?.recv().await;
+    #[cfg(unix)]
+    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 
@@ -126,10 +125,11 @@ async fn echo(mut connection: TcpStream, peer: SocketAddr) -> io::Result<()> {
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),

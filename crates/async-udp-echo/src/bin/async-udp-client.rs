@@ -95,10 +95,11 @@ async fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),

@@ -13,12 +13,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::net::UdpSocket;
-#[cfg(unix)]
-use tokio::signal::unix::SignalKind;
 use tokio::{select, signal, time::sleep};
-
-#[cfg(not(unix))]
-use std::future::pending as terminated;
 
 /// Room for the largest datagram: what does not fit is cut off without a word.
 const MAX_DATAGRAM: usize = 65_535;
@@ -41,32 +36,35 @@ async fn main() -> Result<()> {
     let socket = UdpSocket::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    let port = socket.local_addr()?.port();
-    println!("Async UDP server listening on {}", socket.local_addr()?);
-    // Whichever is ready first ends the program; leaving main closes the socket.
+    // Whichever ends first ends the program, and leaving main closes the socket.
+    // In this order, since signals must be caught before the server says it is ready.
     select! {
-        () = echo(socket, port) => Ok(()),
+        biased;
         result = signal::ctrl_c() => Ok(result?),
         result = terminated() => Ok(result?),
+        result = echo(socket) => Ok(result?),
     }
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
-    signal::unix::signal(SignalKind::terminate())?.recv().await;
+    #[cfg(unix)]
+    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 
 /// Takes one datagram after the other: there are no connections to keep apart.
-async fn echo(socket: UdpSocket, port: u16) {
+async fn echo(socket: UdpSocket) -> io::Result<()> {
+    let address = socket.local_addr()?;
+    let port = address.port();
+    println!("Async UDP server listening on {address}");
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         // Waits until a datagram arrives; the thread could run other tasks meanwhile.
         match socket.recv_from(&mut buffer).await {
-            Ok((length, peer)) => {
-                answer(&socket, &buffer[..length], peer, port).await
-            }
+            Ok((n, peer)) => answer(&socket, &buffer[..n], peer, port).await,
             Err(error) => {
                 // Windows reports here that an earlier reply found nobody.
                 eprintln!("Cannot receive: {error}");
@@ -94,10 +92,11 @@ async fn answer(socket: &UdpSocket, datagram: &[u8], peer: SocketAddr, port: u16
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),

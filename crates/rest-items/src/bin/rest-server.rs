@@ -22,9 +22,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json};
 use tokio::{net::TcpListener, select, signal, time::sleep, time::timeout};
 
-#[cfg(not(unix))]
-use std::future::pending as terminated;
-
 /// What makes `accept` fail, no more open files say, needs time to pass.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may be silent, and headers or a body may take.
@@ -71,20 +68,25 @@ async fn main() -> Result<()> {
     let listener = TcpListener::bind(address).await;
     let listener = listener
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    println!("REST server on http://{}", listener.local_addr()?);
     let connections = GracefulShutdown::new();
-    // Whichever is ready first ends the accepting.
+    // Whichever ends first ends the accepting. In this order, since signals must be
+    // caught before the server says it is ready.
     select! {
-        () = accept_clients(listener, &connections) => {}
+        biased;
         result = signal::ctrl_c() => result?,
         result = terminated() => result?,
+        result = accept_clients(listener, &connections) => result?,
     }
     // Idle connections close at once, busy ones after their answer, if it comes soon.
     let _ = timeout(END_TIMEOUT, connections.shutdown()).await;
     Ok(())
 }
 
-async fn accept_clients(listener: TcpListener, connections: &GracefulShutdown) {
+async fn accept_clients(
+    listener: TcpListener,
+    open: &GracefulShutdown,
+) -> Result<()> {
+    println!("REST server on http://{}", listener.local_addr()?);
     let mut http = http1::Builder::new();
     // Without the timer hyper would wait for headers without end.
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
@@ -97,7 +99,7 @@ async fn accept_clients(listener: TcpListener, connections: &GracefulShutdown) {
                 let service = service_fn(move |request| serve(request, peer));
                 let served = http.serve_connection(TokioIo::new(connection), service);
                 // Whatever happens to one connection, the others never notice.
-                tokio::spawn(connections.watch(served));
+                tokio::spawn(open.watch(served));
             }
             Err(error) => {
                 eprintln!("Cannot accept a client: {error}");
@@ -108,26 +110,27 @@ async fn accept_clients(listener: TcpListener, connections: &GracefulShutdown) {
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
+    #[cfg(unix)]
     signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 
 /// Answers one request, whatever it holds, and tells its story.
 async fn serve(request: Request<Incoming>, peer: SocketAddr) -> Reply {
     let (head, body) = request.into_parts();
-    let (asked, path) = (format!("{} {}", head.method, head.uri), head.uri.path());
+    let (method, path) = (head.method.as_str(), head.uri.path());
     let path: Vec<&str> = path.split('/').skip(1).collect();
     let body = timeout(REQUEST_TIMEOUT, receive(body)).await;
     let body = body.unwrap_or(Err((408, "the body takes too long".into())));
     let hosts = head.headers.get_all(HOST).iter().count();
     let one_host = hosts == 1 || (hosts == 0 && head.version == Version::HTTP_10);
     let body = if one_host { body } else { Err((400, "it takes one Host".into())) };
-    let answer = body.and_then(|body| {
-        route(head.method.as_str(), &path, item(&head.headers, &body))
-    });
+    let answer = body.and_then(|b| route(method, &path, item(&head.headers, &b)));
     let (status, json) = answer.unwrap_or_else(|(n, why)| (n, json!({"error": why})));
+    let asked = format!("{method} {}", head.uri);
     println!("{peer} {}: {status}", printable(asked.as_bytes()));
     let response = Response::builder().status(status);
     let response = match status {
@@ -238,10 +241,11 @@ fn item(headers: &HeaderMap, body: &[u8]) -> Answer<Item> {
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),

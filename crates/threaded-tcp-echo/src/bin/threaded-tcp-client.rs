@@ -79,13 +79,12 @@ fn talk(server: &str, message: &[u8], hold: u64) -> Result<()> {
 
 /// Connects to the first address of the server that accepts.
 fn connect(server: &str) -> io::Result<TcpStream> {
+    let mut addresses = server.to_socket_addrs()?;
     let mut connection = Err(NotFound.into());
-    for address in server.to_socket_addrs()? {
+    // While nobody has accepted, and there is another address.
+    while let (Err(_), Some(address)) = (&connection, addresses.next()) {
         // Blocks until the handshake is done: three segments, then both sides know.
         connection = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
-        if connection.is_ok() {
-            break;
-        }
     }
     connection
 }
@@ -120,10 +119,11 @@ fn receive(mut connection: &TcpStream, limit: usize) -> Result<Vec<u8>> {
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),

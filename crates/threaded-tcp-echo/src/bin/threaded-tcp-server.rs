@@ -10,15 +10,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Once};
-use std::{thread, time::Duration};
+use std::{sync::Arc, sync::Once, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use socket2::{SockRef, TcpKeepalive};
 
-/// What makes `accept` fail, a full table of open files say, needs time to pass.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Silence after which the kernel asks whether the client still lives: one that lost
 /// its power never says goodbye, and its thread would stay for ever.
 const KEEPALIVE: TcpKeepalive =
@@ -41,33 +38,37 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let Arguments { address, max_clients } = Arguments::parse();
-    allow_open_files(max_clients)?;
+    // Each connection is an open file, and many systems allow a program only 1,024.
+    let allowed = rlimit::increase_nofile_limit(u64::from(max_clients) + 64)?;
+    if allowed < max_clients.into() {
+        eprintln!(
+            "Only {allowed} open files allowed: too few for {max_clients} clients"
+        );
+    }
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
     SockRef::from(&listener).set_tcp_keepalive(&KEEPALIVE)?;
+    // Thousands may come at once: the usual queue of 128 would turn most away.
+    SockRef::from(&listener).listen(4096)?;
     println!("Threaded TCP server listening on {}", listener.local_addr()?);
+    accept_clients(&listener, max_clients as usize)
+}
+
+/// Starts a thread for each client, for ever: a function that returns `!` never does.
+fn accept_clients(listener: &TcpListener, max_clients: usize) -> ! {
     let served = Arc::new(());
     loop {
-        wait_for_room(&served, max_clients as usize);
+        wait_for_room(&served, max_clients);
         // Blocks until a client connects, however long the others stay.
         match listener.accept() {
             Ok((connection, peer)) => start_thread(connection, peer, served.clone()),
             Err(error) => {
                 eprintln!("Cannot accept a client: {error}");
-                thread::sleep(ACCEPT_PAUSE);
+                // What failed, no more open files say, needs time to pass.
+                thread::sleep(Duration::from_millis(100));
             }
         }
     }
-}
-
-/// Each connection is an open file, and many systems allow a program only 1,024.
-fn allow_open_files(clients: u32) -> io::Result<()> {
-    let needed = u64::from(clients) + 64;
-    let allowed = rlimit::increase_nofile_limit(needed)?;
-    if allowed < needed {
-        eprintln!("Only {allowed} open files allowed: too few for {clients} clients");
-    }
-    Ok(())
 }
 
 /// Waits until fewer than `max_clients` threads hold a clone of `served`. Who
@@ -76,7 +77,7 @@ fn allow_open_files(clients: u32) -> io::Result<()> {
 fn wait_for_room(served: &Arc<()>, max_clients: usize) {
     static SAID: Once = Once::new();
     while Arc::strong_count(served) > max_clients {
-        SAID.call_once(|| eprintln!("Serving {max_clients} clients: others wait"));
+        SAID.call_once(|| eprintln!("Full at {max_clients} clients: others wait"));
         // Blocks until a thread that ends wakes this one.
         thread::park();
     }
@@ -122,10 +123,11 @@ fn echo(mut connection: TcpStream, peer: SocketAddr) -> io::Result<()> {
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
 fn printable(data: &[u8]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
                 '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
                 '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
