@@ -57,10 +57,11 @@ struct Item {
 
 /// The in-memory "database". An item's place is its id, and what is deleted leaves
 /// its place empty: no id is ever given twice.
-static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> =
-    LazyLock::new(|| serde_json::from_str(ITEMS_OF_THE_SLIDE).unwrap_or_default());
-const ITEMS_OF_THE_SLIDE: &str =
-    r#"[null, {"name": "Laptop", "price": 1200}, {"name": "Mouse", "price": 50}]"#;
+static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> = LazyLock::new(|| {
+    let items = r#"[null, {"name": "Laptop", "price": 1200},
+        {"name": "Mouse", "price": 50}]"#;
+    serde_json::from_str(items).unwrap_or_default()
+});
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -75,17 +76,14 @@ async fn main() -> Result<()> {
         biased;
         result = signal::ctrl_c() => result?,
         result = terminated() => result?,
-        result = accept_clients(listener, &connections) => result?,
+        result = accept_all(listener, &connections) => result?,
     }
     // Idle connections close at once, busy ones after their answer, if it comes soon.
     let _ = timeout(END_TIMEOUT, connections.shutdown()).await;
     Ok(())
 }
 
-async fn accept_clients(
-    listener: TcpListener,
-    open: &GracefulShutdown,
-) -> Result<()> {
+async fn accept_all(listener: TcpListener, open: &GracefulShutdown) -> Result<()> {
     println!("REST server on http://{}", listener.local_addr()?);
     let mut http = http1::Builder::new();
     // Without the timer hyper would wait for headers without end.
@@ -159,16 +157,16 @@ async fn receive(mut body: Incoming) -> Answer<Vec<u8>> {
 
 /// The API: what each method does to each resource.
 fn route(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
-    let items = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
     match (method, path) {
         ("GET", [""]) => Ok((200, json!({"message": "Hello, API!"}))),
-        ("GET", ["items"]) => Ok((200, list(&items()))),
-        ("GET", ["items", id]) => Ok((200, json!(find(&mut items(), id)?))),
-        ("POST", ["items"]) => create(&mut items(), item?),
+        ("GET", ["items"]) => Ok((200, list(&all()))),
+        ("GET", ["items", id]) => Ok((200, json!(find(&mut all(), id)?))),
+        ("POST", ["items"]) => create(&mut all(), item?),
         ("PUT", ["items", id]) => {
-            Ok((200, json!(find(&mut items(), id)?.insert(item?))))
+            Ok((200, json!(find(&mut all(), id)?.insert(item?))))
         }
-        ("DELETE", ["items", id]) => Ok((204, json!(find(&mut items(), id)?.take()))),
+        ("DELETE", ["items", id]) => Ok((204, json!(find(&mut all(), id)?.take()))),
         _ => other(method, path, item),
     }
 }
