@@ -19,7 +19,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
 use hyper::{Request, Response, Version, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, rt::TokioTimer, server::graceful::GracefulShutdown};
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value, json};
+use serde_json::{Number, Value, from_slice, json};
 use tokio::{net::TcpListener, select, signal, time::sleep, time::timeout};
 
 /// What makes `accept` fail, no more open files say, needs time to pass.
@@ -157,16 +157,16 @@ async fn receive(mut body: Incoming) -> Answer<Vec<u8>> {
 
 /// The API: what each method does to each resource.
 fn route(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
-    let all = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let items = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
     match (method, path) {
         ("GET", [""]) => Ok((200, json!({"message": "Hello, API!"}))),
-        ("GET", ["items"]) => Ok((200, list(&all()))),
-        ("GET", ["items", id]) => Ok((200, json!(find(&mut all(), id)?))),
-        ("POST", ["items"]) => create(&mut all(), item?),
+        ("GET", ["items"]) => Ok((200, list(&items()))),
+        ("GET", ["items", id]) => Ok((200, json!(find(&mut items(), id)?))),
+        ("POST", ["items"]) => create(&mut items(), item?),
         ("PUT", ["items", id]) => {
-            Ok((200, json!(find(&mut all(), id)?.insert(item?))))
+            Ok((200, json!(find(&mut items(), id)?.insert(item?))))
         }
-        ("DELETE", ["items", id]) => Ok((204, json!(find(&mut all(), id)?.take()))),
+        ("DELETE", ["items", id]) => Ok((204, json!(find(&mut items(), id)?.take()))),
         _ => other(method, path, item),
     }
 }
@@ -223,10 +223,8 @@ fn item(headers: &HeaderMap, body: &[u8]) -> Answer<Item> {
     if !kind.trim().eq_ignore_ascii_case("application/json") {
         return Err((415, "it takes application/json".into()));
     }
-    let json: Value =
-        serde_json::from_slice(body).map_err(|e| (400, e.to_string()))?;
-    let item: Item =
-        serde_json::from_slice(body).map_err(|e| (422, e.to_string()))?;
+    let json: Value = from_slice(body).map_err(|e| (400, e.to_string()))?;
+    let item: Item = from_slice(body).map_err(|e| (422, e.to_string()))?;
     let (name, price) = (item.name.chars().count(), item.price.as_f64());
     match (name, price, item.price.as_str().len()) {
         // serde would take a list of the two values for an item, too.
