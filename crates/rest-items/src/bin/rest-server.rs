@@ -19,7 +19,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
 use hyper::{Request, Response, Version, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, rt::TokioTimer, server::graceful::GracefulShutdown};
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value, from_slice, json};
+use serde_json::{Number, Value, from_slice, from_str, json};
 use tokio::{net::TcpListener, select, signal, time::sleep, time::timeout};
 
 /// What makes `accept` fail, no more open files say, needs time to pass.
@@ -44,8 +44,8 @@ struct Arguments {
 }
 
 type Reply = hyper::http::Result<Response<String>>;
-/// A status, and the JSON of the answer or the words of an error.
-type Answer<T = (u16, Value)> = Result<T, (u16, String)>;
+/// A status, with the JSON of an answer or with the words of an error.
+type Answer<T = (u16, String)> = Result<T, (u16, String)>;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -60,7 +60,7 @@ struct Item {
 static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> = LazyLock::new(|| {
     let items = r#"[null, {"name": "Laptop", "price": 1200},
         {"name": "Mouse", "price": 50}]"#;
-    serde_json::from_str(items).unwrap_or_default()
+    from_str(items).unwrap_or_default()
 });
 
 #[tokio::main(flavor = "current_thread")]
@@ -127,17 +127,18 @@ async fn serve(request: Request<Incoming>, peer: SocketAddr) -> Reply {
     let one_host = hosts == 1 || (hosts == 0 && head.version == Version::HTTP_10);
     let body = if one_host { body } else { Err((400, "it takes one Host".into())) };
     let answer = body.and_then(|b| route(method, &path, item(&head.headers, &b)));
-    let (status, json) = answer.unwrap_or_else(|(n, why)| (n, json!({"error": why})));
+    let (status, text) =
+        answer.unwrap_or_else(|(n, e)| json(n, &json!({"error": e})));
     let asked = format!("{method} {}", head.uri);
     println!("{peer} {}: {status}", printable(asked.as_bytes()));
     let response = Response::builder().status(status);
     let response = match status {
-        201 => response.header(LOCATION, format!("/items/{}", json["id"])),
+        201 => response.header(LOCATION, location(&text)),
         204 | 405 => response.header(ALLOW, allowed(&path)),
         408 | 413 => response.header(CONNECTION, "close"),
         _ => response,
     };
-    response.header(CONTENT_TYPE, "application/json").body(json.to_string())
+    response.header(CONTENT_TYPE, "application/json").body(text)
 }
 
 /// Receives a body, which comes in pieces.
@@ -159,14 +160,14 @@ async fn receive(mut body: Incoming) -> Answer<Vec<u8>> {
 fn route(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
     let items = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
     match (method, path) {
-        ("GET", [""]) => Ok((200, json!({"message": "Hello, API!"}))),
-        ("GET", ["items"]) => Ok((200, list(&items()))),
-        ("GET", ["items", id]) => Ok((200, json!(find(&mut items(), id)?))),
+        ("GET", [""]) => Ok(json(200, &json!({"message": "Hello, API!"}))),
+        ("GET", ["items"]) => Ok(json(200, &list(&items()))),
+        ("GET", ["items", id]) => Ok(json(200, find(&mut items(), id)?)),
         ("POST", ["items"]) => create(&mut items(), item?),
         ("PUT", ["items", id]) => {
-            Ok((200, json!(find(&mut items(), id)?.insert(item?))))
+            Ok(json(200, find(&mut items(), id)?.insert(item?)))
         }
-        ("DELETE", ["items", id]) => Ok((204, json!(find(&mut items(), id)?.take()))),
+        ("DELETE", ["items", id]) => Ok(json(204, &find(&mut items(), id)?.take())),
         _ => other(method, path, item),
     }
 }
@@ -177,7 +178,7 @@ fn other(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
         (_, "") => Err((404, "nothing is here".into())),
         // hyper leaves out the body.
         ("HEAD", _) => route("GET", path, item),
-        ("OPTIONS", _) => Ok((204, Value::Null)),
+        ("OPTIONS", _) => Ok(json(204, &())),
         (_, allowed) => Err((405, format!("it takes {allowed}"))),
     }
 }
@@ -207,13 +208,23 @@ fn create(items: &mut Vec<Option<Item>>, item: Item) -> Answer {
     if id > MAX_ITEMS {
         return Err((507, format!("there is room for {MAX_ITEMS} items")));
     }
-    let answer = with_id(id, &item);
+    let answer = json(201, &with_id(id, &item));
     items.push(Some(item));
-    Ok((201, answer))
+    Ok(answer)
 }
 
 fn with_id(id: usize, item: &Item) -> Value {
     json!({"id": id, "name": item.name, "price": item.price})
+}
+
+fn location(item: &str) -> String {
+    let item: Value = from_str(item).unwrap_or_default();
+    format!("/items/{}", item["id"])
+}
+
+/// HTTP sends no body with 204, whatever it says.
+fn json(status: u16, value: &impl Serialize) -> (u16, String) {
+    (status, serde_json::to_string(value).unwrap_or_default())
 }
 
 /// Checks that a body is an item.

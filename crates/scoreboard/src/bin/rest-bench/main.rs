@@ -67,6 +67,8 @@ struct Contestant {
     name: &'static str,
     command: Vec<String>,
     rate: Vec<f64>,
+    /// Microseconds of processor time a request: what else the machine does shows less.
+    cpu: Vec<f64>,
     busy: Vec<f64>,
     load_busy: Vec<f64>,
 }
@@ -118,6 +120,7 @@ fn contestants(folder: &Path) -> Result<Vec<Contestant>> {
         name,
         command: command.split(' ').map(String::from).collect(),
         rate: Vec::new(),
+        cpu: Vec::new(),
         busy: Vec::new(),
         load_busy: Vec::new(),
     };
@@ -163,6 +166,7 @@ fn measure(
     let answers = load.run(window)?;
     let (elapsed, after) = (start.elapsed().as_secs_f64(), cpu()?);
     contestant.rate.push(answers as f64 / elapsed);
+    contestant.cpu.push((after[0] - before[0]) / answers as f64 * 1e6);
     contestant.busy.push((after[0] - before[0]) / elapsed * 100.0);
     contestant.load_busy.push((after[1] - before[1]) / elapsed * 100.0);
     Ok(())
@@ -237,23 +241,21 @@ fn print(
     );
     println!("{place}; what the servers print goes to a file\n");
     println!(
-        "{:<22}{:>12}{:>20}{:>9}{:>9}   rest-server is",
-        "", "requests/s", "min .. max", "busy %", "load %"
+        "{:<21}{:>11}{:>18}{:>8}{:>7}{:>7}  rest-server is",
+        "", "requests/s", "min .. max", "CPU us", "busy %", "load %"
     );
     let ours = contestants.iter().find(|contestant| contestant.name == "rest-server");
     for contestant in contestants {
-        let Contestant { name, rate, busy, load_busy, .. } = contestant;
+        let Contestant { name, rate, cpu, busy, load_busy, .. } = contestant;
         let middle = |values: &[f64]| median(values).unwrap_or_default();
         let (least, most) = spread(rate).unwrap_or_default();
         let ratios = ours.map(|ours| ratios(&ours.rate, rate)).unwrap_or_default();
         let (least_ratio, most_ratio) = spread(&ratios).unwrap_or_default();
-        println!(
-            "{name:<22}{:>12.0}{:>20}{:>9.0}{:>9.0}   {:.2} times as fast ({least_ratio:.2} .. {most_ratio:.2})",
-            middle(rate),
-            format!("{least:.0} .. {most:.0}"),
-            middle(busy),
-            middle(load_busy),
-            middle(&ratios),
-        );
+        let range = format!("{least:.0} .. {most:.0}");
+        print!("{name:<21}{:>11.0}{range:>18}{:>8.2}", middle(rate), middle(cpu));
+        print!("{:>7.0}{:>7.0}", middle(busy), middle(load_busy));
+        let (ratio, span) =
+            (middle(&ratios), format!("{least_ratio:.2} .. {most_ratio:.2}"));
+        println!("  {ratio:.2} times as fast ({span})");
     }
 }
