@@ -17,7 +17,7 @@ demo-%: rust ## Play one example, such as make demo-tcp-echo
 
 # Most tests wait for programs rather than compute, so more of them than cores run.
 test: rust ## Run every test; installs what they need
-	sh crates/lab/install.sh python3
+	sh crates/lab/install.sh python3 chromium
 	RUST_TEST_THREADS=8 cargo test --workspace
 
 check: rust ## Check format, lints, versions, sizes, and each example copied out

@@ -102,7 +102,7 @@ impl Tour {
         self.width = names.max().unwrap_or(0);
         self.address = scene.address.map(free_or_any_port);
         for step in &scene.steps {
-            self.step(step)?;
+            self.step(step, scene.types_into(&step.program))?;
             self.count_hidden_lines();
         }
         self.end_programs()?;
@@ -110,11 +110,15 @@ impl Tour {
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> Result<()> {
+    fn step(&mut self, step: &Step, has_input: bool) -> Result<()> {
         let index = match &step.run {
-            Some(command) => self.start(&step.program, command)?,
+            Some(command) => self.start(&step.program, command, has_input)?,
             None => self.find(&step.program)?,
         };
+        if let Some(line) = &step.typed {
+            println!("{BOLD}Typed into {}: {line}{BOLD:#}", step.program);
+            self.programs[index].type_line(line)?;
+        }
         for line in &step.expect {
             self.expect(index, line, step.within)?;
         }
@@ -127,11 +131,12 @@ impl Tour {
         }
     }
 
-    fn start(&mut self, name: &str, command: &str) -> Result<usize> {
+    fn start(&mut self, name: &str, command: &str, has_input: bool) -> Result<usize> {
         let command = self.fill_in(command);
         println!("{BOLD}$ {command}{BOLD:#}");
         let index = self.programs.len();
-        self.programs.push(Program::start(name, &command, index, &self.sender)?);
+        let program = Program::start(name, &command, has_input, index, &self.sender)?;
+        self.programs.push(program);
         Ok(index)
     }
 
@@ -194,19 +199,19 @@ impl Tour {
         }
     }
 
-    /// Ends the programs that the scene has left running, in the order of their
-    /// start.
+    /// Ends the programs that the scene has left running, the last one first: a client
+    /// would lose its server otherwise.
     fn end_programs(&mut self) -> Result<()> {
-        for index in self.first..self.programs.len() {
-            if self.programs[index].is_finished() {
-                continue;
-            }
-            if self.programs[index].has_ended() {
-                let status = self.programs[index].wait()?;
-                return Err(
-                    self.failure(index, &format!("ended by itself: {status}"))
-                );
-            }
+        let left = self.first..self.programs.len();
+        let left = left.filter(|&index| !self.programs[index].is_finished());
+        let left: Vec<usize> = left.collect();
+        if let Some(&index) =
+            left.iter().find(|&&index| self.programs[index].has_ended())
+        {
+            let status = self.programs[index].wait()?;
+            return Err(self.failure(index, &format!("ended by itself: {status}")));
+        }
+        for index in left.into_iter().rev() {
             self.programs[index].interrupt();
             let deadline = Instant::now() + stage::ENDING;
             while !self.programs[index].has_ended() && self.go_on(deadline) {}

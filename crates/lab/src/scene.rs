@@ -27,6 +27,13 @@ pub struct Scene {
     pub steps: Vec<Step>,
 }
 
+impl Scene {
+    /// Whether something is typed into this program.
+    pub fn types_into(&self, program: &str) -> bool {
+        self.steps.iter().any(|step| step.program == program && step.typed.is_some())
+    }
+}
+
 /// Starts a program or goes on with one, and says what it must do before the next
 /// step.
 #[derive(Deserialize)]
@@ -36,6 +43,10 @@ pub struct Step {
     pub program: String,
     /// The command that starts it; without one the program runs already.
     pub run: Option<String>,
+    /// A line to type into it, before all that follows. The input of a program into
+    /// which nothing is typed in the whole scene has ended when it starts.
+    #[serde(rename = "type")]
+    pub typed: Option<String>,
     /// Lines that it must print, in this order; `<n>` and `<port>` match any number.
     /// Other lines may stand between them.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! The programs of a scene: started, listened to, and ended whatever happens.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 #[cfg(unix)]
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -53,6 +53,7 @@ impl Program {
     pub fn start(
         name: &str,
         command: &str,
+        has_input: bool,
         index: usize,
         events: &Sender<Event>,
     ) -> Result<Program> {
@@ -61,7 +62,8 @@ impl Program {
         ensure!(!words.is_empty(), "a command is empty");
         let mut process = Command::new(&words[0]);
         process.args(&words[1..]).current_dir(scene::root());
-        process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        process.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+        process.stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         process.process_group(0);
         let mut child =
@@ -77,6 +79,12 @@ impl Program {
             streams: 2,
             status: None,
         })
+    }
+
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("it takes no input")?;
+        let typed = writeln!(input, "{line}");
+        typed.with_context(|| format!("cannot type into {}", self.name))
     }
 
     /// The next line that was not yet compared with what the scene expects.

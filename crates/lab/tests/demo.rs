@@ -5,8 +5,9 @@
 mod program;
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpListener;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -45,8 +46,11 @@ fn assert_failed(ended: &Ended, said: &str) {
 
 /// Plays a real scene while somebody else has the slide's port, whichever it is.
 fn assert_plays(name: &str) {
-    // Whether this test or another program took the port makes no difference.
-    let _taken = ["127.0.0.1:65432", "127.0.0.1:8000"].map(TcpListener::bind);
+    // Whether this process or another program took a port makes no difference.
+    static TAKEN: OnceLock<[io::Result<TcpListener>; 3]> = OnceLock::new();
+    TAKEN.get_or_init(|| {
+        ["127.0.0.1:65432", "127.0.0.1:8000", "127.0.0.1:8765"].map(TcpListener::bind)
+    });
     let demo = Program::run(LAB, &["demo", name]);
     let output = demo.output.join("\n");
     assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
@@ -84,6 +88,24 @@ fn the_scene_of_async_udp_echo_plays_while_the_slides_port_is_taken() {
 #[test]
 fn the_scene_of_rest_items_plays_while_the_slides_port_is_taken() {
     assert_plays("rest-items");
+}
+
+#[test]
+fn the_scene_of_ws_chat_plays_while_the_slides_port_is_taken() {
+    assert_plays("ws-chat");
+}
+
+#[test]
+fn what_is_typed_reaches_the_program_and_its_input_stays_open() {
+    let start = "[[step]]\nprogram = 'a'\nrun = 'cat'\n";
+    let typed = "type = 'one'\nexpect = ['one']\nquiet = 1\n";
+    let more = "[[step]]\nprogram = 'a'\ntype = 'two'\nexpect = ['two']\n";
+    let demo = play(&format!("{start}{typed}{more}"));
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
+    assert!(demo.output.contains(&"Typed into a: one".to_string()));
+    // Another program's input has ended.
+    let demo = play(&format!("{start}exit = 0"));
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
 }
 
 #[test]
