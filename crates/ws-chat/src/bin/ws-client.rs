@@ -20,9 +20,6 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
 use tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
 use tungstenite::{Message, client::IntoClientRequest, http::HeaderMap};
 
-#[cfg(not(unix))]
-use std::future::pending as terminated;
-
 const HINT: &str = "is the server running? cargo run -p ws-chat";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,7 +76,7 @@ async fn main() -> Result<()> {
         result = signal::ctrl_c() => result.map(|()| FAREWELL)?,
         result = terminated() => result.map(|()| FAREWELL)?,
         result = send_lines(&mut sender, listen) => result.map(|()| REPLY_TIMEOUT)?,
-        reason = print_messages(&mut receiver) => bail!("the server ended it: {}", reason?),
+        why = print_messages(&mut receiver) => bail!("the server ended it: {}", why?),
     };
     let closed = timeout(patience, close(sender, receiver)).await;
     if patience == REPLY_TIMEOUT {
@@ -126,9 +123,11 @@ fn show_headers(direction: char, headers: &HeaderMap) {
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
+    #[cfg(unix)]
     signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 

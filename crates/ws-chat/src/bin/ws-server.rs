@@ -22,9 +22,6 @@ use tungstenite::handshake::server::{ErrorResponse as Refusal, Request, Response
 use tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
 use tungstenite::{Error, Message, error::ProtocolError::*, http::StatusCode};
 
-#[cfg(not(unix))]
-use std::future::pending as terminated;
-
 const PAGE: &str = include_str!("../../chat.html");
 /// Clients that may be in the chat at once; the next one is refused.
 const MAX_CLIENTS: usize = 1000;
@@ -93,9 +90,11 @@ async fn accept_clients(listener: TcpListener, chat: &Chat) -> io::Result<()> {
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-#[cfg(unix)]
 async fn terminated() -> io::Result<()> {
+    #[cfg(unix)]
     signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
     Ok(())
 }
 
