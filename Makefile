@@ -38,8 +38,10 @@ copies: rust
 	        RUST_TEST_THREADS=8 cargo test -q); \
 	done
 
-bench: rust ## Measure the socket servers, beside a raw one in C
-	cargo run --release -q -p scoreboard
+bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
+	cargo run --release -p scoreboard
+	cargo run --release -p scoreboard --bin rest-bench
+	cargo run --release -p scoreboard --bin chat-bench
 
 # No package manager's Rust is new enough for certain, so none is installed here.
 rust:

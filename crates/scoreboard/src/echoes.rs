@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Plan;
 use crate::load::{Load, Then};
-use crate::processor::cpu_seconds;
-use crate::server::{Program, Server};
-use crate::stats::percentile;
 use crate::table::{Group, Row};
+use scoreboard::processor::cpu_seconds;
+use scoreboard::server::{Program, Server};
+use scoreboard::stats::percentile;
 
 const CONNECTIONS: usize = 100;
 const MESSAGE: usize = 64;

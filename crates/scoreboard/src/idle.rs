@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Plan;
 use crate::load::{Load, Then};
-use crate::server::{Program, Server};
 use crate::table::{Group, Row};
+use scoreboard::server::{Program, Server};
 
 const MESSAGE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(20);

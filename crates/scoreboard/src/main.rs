@@ -7,10 +7,6 @@ mod echoes;
 mod idle;
 mod load;
 mod machine;
-mod processor;
-mod programs;
-mod server;
-mod stats;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -20,8 +16,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use echoes::Contestant;
-use processor::{Processors, pin, two_processors};
-use server::{NULL, Program};
+use scoreboard::processor::{Processors, pin, two_processors};
+use scoreboard::programs;
+use scoreboard::server::{NULL, Program};
 
 const ASYNC_CLIENTS: usize = 10_000;
 /// As many as the threaded server admits.

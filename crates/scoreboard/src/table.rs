@@ -1,6 +1,6 @@
 //! The table: what was measured, each figure as a median with its spread.
 
-use crate::stats::{median, ratios, spread};
+use scoreboard::stats::{median, ratios, spread};
 
 pub struct Group {
     pub title: String,

@@ -1,19 +1,6 @@
 //! Measures the chat server beside the Python `websockets` library's own broadcast():
 //! 50 clients, of which one or three speak; and three more that never read.
 
-#[allow(dead_code)]
-#[path = "../processor.rs"]
-mod processor;
-#[allow(dead_code)]
-#[path = "../programs.rs"]
-mod programs;
-#[allow(dead_code)]
-#[path = "../server.rs"]
-mod server;
-#[allow(dead_code)]
-#[path = "../stats.rs"]
-mod stats;
-
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{self, SocketAddr};
@@ -26,9 +13,10 @@ use clap::Parser;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use socket2::{Domain, Socket, Type};
 
-use processor::{cpu_seconds, pin, two_processors};
-use server::{Program, Server};
-use stats::{median, percentile, ratios, spread};
+use scoreboard::processor::{cpu_seconds, pin, two_processors};
+use scoreboard::programs;
+use scoreboard::server::{Program, Server};
+use scoreboard::stats::{median, percentile, ratios, spread};
 
 const CLIENTS: usize = 50;
 /// Messages that a speaker has on the way: it sends the next one when the oldest has

@@ -6,14 +6,6 @@
 
 mod axum_items;
 mod load;
-#[path = "../../processor.rs"]
-mod processor;
-#[path = "../../programs.rs"]
-#[allow(dead_code)] // No comparison with C here.
-mod programs;
-#[path = "../../stats.rs"]
-#[allow(dead_code)] // Nor percentiles.
-mod stats;
 
 use std::env;
 use std::fs::{self, File};
@@ -28,8 +20,9 @@ use clap::{Parser, Subcommand};
 use socket2::{Domain, Socket, Type};
 
 use load::Load;
-use processor::{Processors, cpu_seconds, pin, two_processors};
-use stats::{median, ratios, spread};
+use scoreboard::processor::{Processors, cpu_seconds, pin, two_processors};
+use scoreboard::programs;
+use scoreboard::stats::{median, ratios, spread};
 
 const CONNECTIONS: usize = 50;
 const START_TIMEOUT: Duration = Duration::from_secs(20);

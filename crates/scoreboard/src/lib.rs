@@ -1,0 +1,6 @@
+//! What the measurements share: servers under measurement, processors, statistics.
+
+pub mod processor;
+pub mod programs;
+pub mod server;
+pub mod stats;
