@@ -436,6 +436,21 @@ fn keep_alive_chunks_and_pipelining_work_without_a_line_of_ours() {
     assert!(wire.is_closed());
 }
 
+/// As `printf ... | nc` does.
+#[test]
+fn a_client_that_closes_its_sending_side_gets_all_its_answers() {
+    let (_server, address) = start_server();
+    for _ in 0..20 {
+        let mut wire = Wire::to(address);
+        wire.send(&request("GET", "/items/1", "").repeat(3));
+        wire.0.get_ref().shutdown(Shutdown::Write).unwrap();
+        for _ in 0..3 {
+            assert_eq!(wire.receive().body, LAPTOP);
+        }
+        assert!(wire.is_closed());
+    }
+}
+
 #[test]
 fn http_1_0_gets_its_answer_and_the_end_of_the_connection() {
     let (_server, address) = start_server();
