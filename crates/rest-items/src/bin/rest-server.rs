@@ -88,7 +88,8 @@ async fn accept_all(listener: TcpListener, open: &GracefulShutdown) -> Result<()
     let mut http = http1::Builder::new();
     // Without the timer hyper would wait for headers without end.
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
-    http.max_buf_size(MAX_HEADERS);
+    // Who has sent all requests may say so, and still wants the answers.
+    http.half_close(true).max_buf_size(MAX_HEADERS);
     loop {
         match listener.accept().await {
             Ok((connection, peer)) => {
