@@ -1,29 +1,18 @@
 //! What the lecture says of the web, on programs of several crates at once.
 
+#[path = "examples/mod.rs"]
+mod examples;
 #[path = "../../tcp-echo/tests/program/mod.rs"]
 mod program;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use program::{PATIENCE, Program};
 
-/// Builds a program of another crate and says where it is.
-fn build(package: &str, program: &str) -> PathBuf {
-    let here = Path::new(env!("CARGO_BIN_EXE_lab")).parent().unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "-q", "-p", package, "--bin", program]);
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo.arg("--target-dir").arg(here.parent().unwrap());
-    assert!(cargo.status().unwrap().success(), "cannot build {program}");
-    here.parent().unwrap().join("debug").join(program)
-}
-
 fn start(package: &str, program: &str, ready: &str) -> (Program, SocketAddr) {
-    let path = build(package, program);
+    let path = examples::program(package, program);
     let mut server = Program::start(path.to_str().unwrap(), &["127.0.0.1:0"]);
     let address = server.address(ready);
     (server, address)
