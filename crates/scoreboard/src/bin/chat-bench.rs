@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{self, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{self, Command};
+use std::process;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -141,22 +141,13 @@ fn rust() -> Result<Program> {
 /// Installs the library, and makes the script a program that runs with it.
 fn python() -> Result<Program> {
     let folder = programs::target()?.join("chat-bench");
-    let interpreter = folder.join("bin/python");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    run(Command::new(&interpreter).args(pip).arg(PYTHON_LIBRARY))?;
+    fs::create_dir_all(&folder)?;
+    let interpreter = programs::python(&folder, &[PYTHON_LIBRARY])?;
     let script = include_str!("chat-bench.py");
     let path = folder.join("chat.py");
     fs::write(&path, format!("#!{}\n{script}", interpreter.display()))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     Ok(Program { name: PYTHON_LIBRARY.into(), ..Program::silent(&path) })
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status =
-        command.status().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
 }
 
 fn report(programs: &[Program; 2], load: Load, figures: &[Vec<Figures>; 2]) {

@@ -97,9 +97,11 @@ fn contestants(folder: &Path) -> Result<Vec<Contestant>> {
     let server = programs::example("rest-items", "rest-server")?;
     let (server, here) = (server.display(), env::current_exe()?);
     let here = here.display();
-    let python = install_fastapi(folder)?;
+    // What the slide says.
+    let python = programs::python(folder, &["fastapi", "uvicorn[standard]"])?;
     let uvicorn = format!(
-        "{python} -m uvicorn main:app --app-dir {} --port {{port}}",
+        "{} -m uvicorn main:app --app-dir {} --port {{port}}",
+        python.display(),
         folder.display()
     );
     let list = [
@@ -118,26 +120,6 @@ fn contestants(folder: &Path) -> Result<Vec<Contestant>> {
         load_busy: Vec::new(),
     };
     Ok(list.into_iter().map(contestant).collect())
-}
-
-/// Installs what the slide says into an environment of its own; returns its Python.
-fn install_fastapi(folder: &Path) -> Result<String> {
-    let venv = folder.join("venv");
-    let python = venv.join("bin/python");
-    if !venv.join("bin/uvicorn").exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        let pip = ["-m", "pip", "install", "-q", "fastapi", "uvicorn[standard]"];
-        run(Command::new(&python).args(pip))?;
-    }
-    Ok(python.display().to_string())
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    eprintln!("Running {command:?}");
-    let status =
-        command.status().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed: {status}");
-    Ok(())
 }
 
 fn measure(
