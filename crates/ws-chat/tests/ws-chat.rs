@@ -11,11 +11,7 @@ use std::{fs, thread};
 use program::{Ended, PATIENCE, Program, assert_shown};
 use socket2::{Domain, Socket, Type};
 
-/// It shows the slide's port; here it is any.
-fn readme() -> String {
-    include_str!("../README.md").replace(":8765", ":<port>")
-}
-
+const README: &str = include_str!("../README.md");
 const CLIENT: &str = env!("CARGO_BIN_EXE_ws-client");
 const MAX_MESSAGE: usize = 64 * 1024;
 
@@ -187,7 +183,7 @@ fn server_and_clients_print_what_the_readme_shows() {
     let talker = type_lines(address, "Hello, world\\n");
     assert_eq!(talker.code, Some(0));
     let command = "echo Hello, world | cargo run -p ws-chat --bin ws-client";
-    assert_shown(&readme(), command, &talker.output);
+    assert_shown(README, command, &talker.output);
     let command = "cargo run -p ws-chat --bin ws-client -- --listen --show-upgrade";
     let mut lines = listener.output_up_to("[");
     // The key is random: the README has that of RFC 6455.
@@ -198,9 +194,9 @@ fn server_and_clients_print_what_the_readme_shows() {
         let line = lines.iter_mut().find(|line| line.starts_with(header)).unwrap();
         *line = format!("{header}{value}");
     }
-    assert_shown(&readme(), command, &lines);
+    assert_shown(README, command, &lines);
     let lines = server.output_up_to("Client disconnected: ");
-    assert_shown(&readme(), "cargo run -p ws-chat", &lines);
+    assert_shown(README, "cargo run -p ws-chat", &lines);
 }
 
 /// Claim 60: HTTP is client-pull: every look for news costs a request and a response.
