@@ -120,12 +120,12 @@ async fn terminated() -> io::Result<()> {
 async fn serve(
     Arguments { queue, work, .. }: &Arguments,
     broker: &Broker,
-    open_one: &mut Option<Connection>,
+    held: &mut Option<Connection>,
 ) -> Result<()> {
-    let mut connection = retry(3, async || open(broker).await).await?;
+    let mut connection = retry(3, || open(broker)).await?;
     let mut session = start(&connection, queue).await?;
     loop {
-        *open_one = Some(connection);
+        *held = Some(connection);
         println!("Waiting for tasks in {queue}");
         let why = session.work(Duration::from_millis(*work)).await;
         eprintln!("Lost the broker ({why}): connecting again");
@@ -226,24 +226,22 @@ impl Session {
     async fn work(&mut self, work: Duration) -> String {
         // Waits for the next task; there is none when the channel has closed.
         while let Some(message) = self.tasks.recv().await {
-            if let Err(error) = self.do_task(message, work).await {
-                return error.to_string();
+            if self.do_task(message, work).await.is_err() {
+                break;
             }
         }
         self.reasons.try_recv().unwrap_or("the connection ended".into())
     }
 
-    /// Acknowledges a task after its work: a worker that dies before leaves it to
-    /// another one.
+    /// Acknowledges a task after its work, and not before: if this worker dies, the
+    /// broker delivers the task to another one.
     async fn do_task(&self, message: ConsumerMessage, work: Duration) -> Result<()> {
-        let ConsumerMessage { deliver: Some(delivery), content: Some(task), .. } =
-            message
-        else {
-            return Ok(()); // amqprs gives both, always.
-        };
+        let delivery = message.deliver.context("no delivery")?;
+        let task = message.content.context("no content")?;
         let again = if delivery.redelivered() { " again" } else { "" };
         println!("Received{again}: {}", printable(&task));
-        sleep(work).await; // The work, while the other tasks of the event loop run.
+        sleep(work).await; // The work.
+        ensure!(self.channel.is_open(), "too late to acknowledge it");
         if task == b"fail" {
             // Not basic_nack, which from RabbitMQ 4.3 on does not count as a try.
             let give_back = BasicRejectArguments::new(delivery.delivery_tag(), true);
