@@ -12,38 +12,29 @@
 
 use std::{io, time::Duration};
 
-use amqprs::callbacks::ChannelCallback;
-use amqprs::channel::QueueDeclareArguments;
-use amqprs::channel::{BasicAckArguments, BasicConsumeArguments, BasicQosArguments};
-use amqprs::channel::{BasicRejectArguments, Channel, ConsumerMessage};
+use amqprs::channel::{self, Channel, ConsumerMessage, QueueDeclareArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldTable, FieldValue};
-use amqprs::{Nack, Return};
+use amqprs::{FieldTable, FieldValue, callbacks::DefaultChannelCallback};
 use anyhow::{Context, Error, Result, ensure};
-use async_trait::async_trait;
 use clap::{Parser, error::ErrorKind};
 use percent_encoding::percent_decode_str;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::{select, signal, time::sleep, time::timeout};
+use tokio::{
+    select, signal, sync::mpsc::UnboundedReceiver, time::sleep, time::timeout,
+};
 
-const HINT: &str = "is a broker running? make brokers";
-const REFUSED: &str = "does it know this user, password and vhost?";
+const HINT: &str = "is a broker running, and the password right? make brokers";
+const OTHER: &str = "cannot declare the queue (does it exist with other arguments?)";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before connecting again, which doubles each time, up to the longest.
+/// The pause before connecting again. It doubles with each try in vain.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// Seconds between signs of life; after two without one the connection is lost.
-const HEARTBEAT: u16 = 10;
-/// How long Ctrl-C waits for the broker's goodbye.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Does tasks from a RabbitMQ queue, one at a time (AMQP 0-9-1).
 ///
 /// The work is a pause of --work. A task whose text is `fail` fails: it is given back,
 /// and after three tries the broker moves it to `<queue>.failed`. Reconnects without
-/// end. Ends on Ctrl-C or SIGTERM with exit status 0; the task in hand goes back to
-/// the queue. 1 when it cannot start, 2 for a wrong argument.
+/// end. Ends on Ctrl-C or SIGTERM with exit status 0, and the task in hand goes back
+/// to the queue; 1 when it cannot start, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The broker, amqp://[user:password@]HOST[:PORT][/vhost]
@@ -59,6 +50,8 @@ struct Arguments {
     work: u64,
 }
 
+type Session = (Connection, Channel, UnboundedReceiver<ConsumerMessage>);
+
 /// Checks a queue's name: AMQP allows 255 bytes, and `.failed` needs seven of them.
 fn queue_name(name: &str) -> Result<String> {
     ensure!((1..=248).contains(&name.len()), "it takes 1 to 248 bytes");
@@ -67,44 +60,37 @@ fn queue_name(name: &str) -> Result<String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let broker = broker(&arguments.broker).unwrap_or_else(|| {
-        // Not by clap's own check: it would print the password with the URL.
+    let Arguments { broker: url, queue, work } = Arguments::parse();
+    let Some(broker) = broker(&url) else {
         let takes = "--broker takes amqp://[user:password@]HOST[:PORT][/vhost]\n";
         clap::Error::raw(ErrorKind::ValueValidation, takes).exit()
-    });
-    let mut connection = None;
+    };
     select! {
         biased; // Signals must be caught before the worker says that it is ready.
         result = signal::ctrl_c() => result?,
         result = terminated() => result?,
-        result = serve(&arguments, &broker, &mut connection) => result?,
-    }
-    if let Some(connection) = connection {
-        let _ = timeout(FAREWELL, connection.close()).await;
+        result = serve(&broker, &queue, work) => result?,
     }
     println!("Stopped: a task in hand goes back to the queue");
+    // The connection was dropped: a task of amqprs says goodbye to the broker.
+    sleep(Duration::from_millis(100)).await;
     Ok(())
 }
 
-/// Takes a broker's URL apart; what is left out is as RabbitMQ has it after set-up.
+/// Takes a URL apart. By clap's own check a wrong one would be printed with its password.
 fn broker(url: &str) -> Option<Broker> {
-    // %40 stands for an @ in a password, and so on.
-    let decoded = |text| percent_decode_str(text).decode_utf8().ok();
-    let url = url.strip_prefix("amqp://")?;
-    let (place, vhost) = url.split_once('/').unwrap_or((url, ""));
-    let (login, address) = place.rsplit_once('@').unwrap_or(("guest:guest", place));
+    // %40 stands for an @ in a password, %2f for a slash.
+    let decode = |part| percent_decode_str(part).decode_utf8().ok();
+    let url = url.trim_end_matches('/').strip_prefix("amqp://")?;
+    let (place, vhost) = url.split_once('/').unwrap_or((url, "%2f"));
+    let (login, place) = place.rsplit_once('@').unwrap_or(("guest:guest", place));
     let (user, password) = login.split_once(':')?;
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (address, 5672), // Without a port; a colon may be inside of [::1].
-    };
-    let vhost = decoded(if vhost.is_empty() { "/" } else { vhost })?;
-    if host.is_empty() || vhost.len() > 255 {
-        return None;
-    }
-    let mut broker = Broker::new(host, port, &decoded(user)?, &decoded(password)?);
-    Some(broker.virtual_host(&vhost).heartbeat(HEARTBEAT).finish())
+    let (host, port) = place.rsplit_once(':').unwrap_or((place, "5672"));
+    let (vhost, port) = (decode(vhost)?, port.parse().ok()?);
+    let mut broker = Broker::new(host, port, &decode(user)?, &decode(password)?);
+    // Signs of life every 10 seconds: after two without one the broker is lost.
+    broker.virtual_host(&vhost).heartbeat(10);
+    (!host.is_empty() && vhost.len() < 256).then_some(broker)
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
@@ -117,173 +103,96 @@ async fn terminated() -> io::Result<()> {
 }
 
 /// Works until the program ends; when the broker is lost, connects to it again.
-async fn serve(
-    Arguments { queue, work, .. }: &Arguments,
-    broker: &Broker,
-    held: &mut Option<Connection>,
-) -> Result<()> {
-    let mut connection = retry(3, || open(broker)).await?;
-    let mut session = start(&connection, queue).await?;
+async fn serve(broker: &Broker, queue: &str, work: u64) -> Result<()> {
+    // The connection closes when it is dropped, so it is kept.
+    let (mut _connection, mut channel, mut tasks) = connect(broker, queue, 3).await?;
     loop {
-        *held = Some(connection);
         println!("Waiting for tasks in {queue}");
-        let why = session.work(Duration::from_millis(*work)).await;
-        eprintln!("Lost the broker ({why}): connecting again");
+        // Waits for the next task. None comes when the connection has ended.
+        while let Some(task) = tasks.recv().await {
+            let Ok(()) = do_task(&channel, task, work).await else { break };
+        }
+        eprintln!("Lost the broker: connecting again in {PAUSE:?}");
         sleep(PAUSE).await;
-        let again = async || {
-            let connection = open(broker).await?;
-            let session = start(&connection, queue).await?;
-            Ok((connection, session))
-        };
-        (connection, session) = retry(u32::MAX, again).await?;
+        (_connection, channel, tasks) = connect(broker, queue, u32::MAX).await?;
     }
 }
 
-/// Tries until it succeeds or the tries are used up, with longer and longer pauses.
-async fn retry<T>(tries: u32, attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+/// Tries so many times, with longer and longer pauses.
+async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session> {
     let mut pause = PAUSE;
-    for _ in 1..tries {
-        match attempt().await {
-            Err(e) => eprintln!("{e:#}; trying again in {} s", pause.as_secs_f32()),
-            success => return success,
+    loop {
+        tries -= 1;
+        let session = timeout(CONNECT_TIMEOUT, start(broker, queue)).await;
+        match session.context("no answer from the broker within 5 s").flatten() {
+            Err(e) if tries > 0 => eprintln!("{e:#}: again in {pause:?}"),
+            session => return session,
         }
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(2 * pause);
     }
-    attempt().await
-}
-
-async fn open(broker: &Broker) -> Result<Connection> {
-    let error = match timeout(CONNECT_TIMEOUT, Connection::open(broker)).await {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer within 5 s".to_string(),
-    };
-    // RabbitMQ hangs up on a wrong password, and never says why.
-    let refused = ["reset", "shutdown", "NOT_ALLOWED"];
-    let refused = refused.iter().any(|word| error.contains(word));
-    let hint = if refused { REFUSED } else { HINT };
-    let at = format!("{}:{}", broker.get_host(), broker.get_port());
-    // The broker's own words, if any, are the text in a dump of its last frame.
-    let why = printable(error.split('"').nth(1).unwrap_or(&error).as_bytes());
-    Err(Error::msg(why)).context(format!("cannot connect to {at} ({hint})"))
-}
-
-/// What a worker has while it is connected.
-struct Session {
-    channel: Channel,
-    tasks: UnboundedReceiver<ConsumerMessage>,
-    reasons: UnboundedReceiver<String>,
 }
 
 /// Has the broker deliver the queue's tasks, one at a time.
-async fn start(connection: &Connection, queue: &str) -> Result<Session> {
-    let (reason, mut reasons) = unbounded_channel();
-    let started = timeout(REPLY_TIMEOUT, async {
-        let channel = connection.open_channel(None).await?;
-        channel.register_callback(Reasons(reason)).await?;
-        declare(&channel, queue).await?;
-        // The prefetch: a task comes only when the one before is acknowledged. Else
-        // the first worker would get all that wait.
-        channel.basic_qos(BasicQosArguments::new(0, 1, false)).await?;
-        let consume = BasicConsumeArguments::new(queue, "");
-        anyhow::Ok((channel.basic_consume_rx(consume).await?.1, channel))
-    });
-    let started = started.await.context("no answer within 5 s").flatten();
-    // The error tells only that the channel was closed; the broker had told why.
-    let why = |error| reasons.try_recv().map_or(error, Error::msg);
-    let started = started.map_err(why);
-    let (tasks, channel) =
-        started.with_context(|| format!("cannot use the queue {queue}"))?;
-    Ok(Session { channel, tasks, reasons })
+async fn start(broker: &Broker, queue: &str) -> Result<Session> {
+    let opened = Connection::open(broker).await.map_err(|e| e.to_string());
+    // What the broker gives as its reason is the quoted part of a long text.
+    let reason = |e: String| printable(e.split('"').nth(1).unwrap_or(&e).as_bytes());
+    let opened = opened.map_err(|e| Error::msg(reason(e)));
+    let at = format!("{}:{}", broker.get_host(), broker.get_port());
+    let connection =
+        opened.with_context(|| format!("cannot connect to {at} ({HINT})"))?;
+    let channel = connection.open_channel(None).await?;
+    channel.register_callback(DefaultChannelCallback).await?;
+    declare(&channel, queue).await.context(OTHER)?;
+    // The prefetch: the next task comes when this one is acknowledged. Without it
+    // the first worker would get all that wait.
+    channel.basic_qos(channel::BasicQosArguments::new(0, 1, false)).await?;
+    let consume = channel::BasicConsumeArguments::new(queue, "");
+    let (_, tasks) = channel.basic_consume_rx(consume).await?;
+    Ok((connection, channel, tasks))
 }
 
-/// Makes both queues, or checks that they are as here. The producer does the same, so
-/// that either may be first.
+/// Makes the queue, or checks that it is as here; the producer does the same, so that
+/// either may be first.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
-    let durable = |name: &str, table: &FieldTable| {
-        let queue = QueueDeclareArguments::durable_client_named(name);
-        channel.queue_declare(queue.clone().arguments(table.clone()).finish())
-    };
     let failed = format!("{queue}.failed");
+    let durable = QueueDeclareArguments::durable_client_named;
+    channel.queue_declare(durable(&failed)).await?;
     let mut table = FieldTable::new();
+    // A quorum queue is kept on disk, and counts how often a task was given back.
     table.insert("x-queue-type".try_into()?, "quorum".into());
-    durable(&failed, &table).await?;
-    // Given back for the third time, a task is not delivered again: the nameless
-    // exchange routes it to the queue of the failed ones, and only when it is there
-    // it leaves this one.
+    // The third time it leaves by the nameless exchange for the queue of the failed.
     table.insert("x-delivery-limit".try_into()?, FieldValue::I(2));
     table.insert("x-dead-letter-exchange".try_into()?, "".into());
     table.insert("x-dead-letter-routing-key".try_into()?, failed.into());
+    // It leaves only when it has arrived there, whatever breaks meanwhile.
     table.insert("x-dead-letter-strategy".try_into()?, "at-least-once".into());
     table.insert("x-overflow".try_into()?, "reject-publish".into());
-    durable(queue, &table).await?;
+    channel.queue_declare(durable(queue).arguments(table).finish()).await?;
     Ok(())
 }
 
-impl Session {
-    /// Does what is delivered until nothing more can be; returns why.
-    async fn work(&mut self, work: Duration) -> String {
-        // Waits for the next task; there is none when the channel has closed.
-        while let Some(message) = self.tasks.recv().await {
-            if self.do_task(message, work).await.is_err() {
-                break;
-            }
-        }
-        self.reasons.try_recv().unwrap_or("the connection ended".into())
+/// Acknowledges a task after its work, and not before: if this worker dies, the broker
+/// delivers the task to another one.
+async fn do_task(channel: &Channel, task: ConsumerMessage, work: u64) -> Result<()> {
+    let delivery = task.deliver.context("no delivery")?;
+    let task = task.content.context("no content")?;
+    let again = if delivery.redelivered() { " again" } else { "" };
+    println!("Received{again}: {}", printable(&task));
+    sleep(Duration::from_millis(work)).await; // The work.
+    ensure!(channel.is_open(), "too late: the broker gives it to another worker");
+    if task == b"fail" {
+        // Not basic_nack, which from RabbitMQ 4.3 on does not count as a try.
+        let back = channel::BasicRejectArguments::new(delivery.delivery_tag(), true);
+        channel.basic_reject(back).await?;
+        println!("Failed: {}", printable(&task));
+    } else {
+        let done = channel::BasicAckArguments::new(delivery.delivery_tag(), false);
+        channel.basic_ack(done).await?;
+        println!("Done: {}", printable(&task));
     }
-
-    /// Acknowledges a task after its work, and not before: if this worker dies, the
-    /// broker delivers the task to another one.
-    async fn do_task(&self, message: ConsumerMessage, work: Duration) -> Result<()> {
-        let delivery = message.deliver.context("no delivery")?;
-        let task = message.content.context("no content")?;
-        let again = if delivery.redelivered() { " again" } else { "" };
-        println!("Received{again}: {}", printable(&task));
-        sleep(work).await; // The work.
-        ensure!(self.channel.is_open(), "too late to acknowledge it");
-        if task == b"fail" {
-            // Not basic_nack, which from RabbitMQ 4.3 on does not count as a try.
-            let give_back = BasicRejectArguments::new(delivery.delivery_tag(), true);
-            self.channel.basic_reject(give_back).await?;
-            println!("Failed: {}", printable(&task));
-        } else {
-            let done = BasicAckArguments::new(delivery.delivery_tag(), false);
-            self.channel.basic_ack(done).await?;
-            println!("Done: {}", printable(&task));
-        }
-        Ok(())
-    }
-}
-
-type Amqp<T> = Result<T, amqprs::error::Error>;
-
-/// Keeps what the broker says unasked: why it closes the channel, or stops delivering.
-struct Reasons(UnboundedSender<String>);
-
-#[async_trait]
-impl ChannelCallback for Reasons {
-    async fn close(&mut self, _: &Channel, close: CloseChannel) -> Amqp<()> {
-        let _ = self.0.send(printable(close.reply_text().as_bytes()));
-        Ok(())
-    }
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Amqp<()> {
-        let _ = self.0.send("the queue was deleted".to_string());
-        Ok(())
-    }
-    async fn flow(&mut self, _: &Channel, active: bool) -> Amqp<bool> {
-        Ok(active)
-    }
-    async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
-    async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
-    async fn publish_return(
-        &mut self,
-        _: &Channel,
-        _: Return,
-        _: BasicProperties,
-        _: Vec<u8>,
-    ) {
-    }
+    Ok(())
 }
 
 /// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
