@@ -22,7 +22,7 @@ while read -r what which; do
         folder) set -- "$@" "$which" ;;
     esac
 done
-for target in $running; do kill -KILL -- "$target"; done
+for target in $running; do kill -s KILL -- "$target"; done
 for folder in "$@"; do
     tries=0
     until rm -rf "$folder" || [ $tries = 50 ]; do tries=$((tries + 1)); sleep 0.1; done
