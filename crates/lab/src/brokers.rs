@@ -126,7 +126,7 @@ impl Broker {
         loop {
             match Broker::start_on(kind, free_port()?) {
                 Err(error)
-                    if tries == TRIES || !error.to_string().contains("in use") =>
+                    if tries == TRIES || !format!("{error:#}").contains("in use") =>
                 {
                     return Err(error);
                 }
@@ -144,9 +144,6 @@ impl Broker {
         let folder = Builder::new().prefix(&name).permissions(private).tempdir()?;
         crate::lifeline::folder(folder.path())?;
         let user = unprivileged_user(kind, folder.path());
-        if let Some(user) = &user {
-            chown(folder.path(), Some(user.uid), Some(user.gid))?;
-        }
         let epmd_port = free_port()?;
         let mut broker =
             Broker { kind, port, server: None, _epmd: None, epmd_port, user, folder };
@@ -266,8 +263,9 @@ impl Broker {
     }
 }
 
-/// Who runs a broker that root starts: its own user if there is one. None when nobody
-/// else can reach the folder, or when root is not who starts it.
+/// Who runs a broker that root starts, and owns its folder from now on: the broker's
+/// own user if there is one. None when nobody else can reach the folder, or when root
+/// is not who starts it.
 fn unprivileged_user(kind: Kind, folder: &Path) -> Option<User> {
     let reachable = folder.ancestors().skip(1).all(|path| {
         path.metadata().is_ok_and(|found| found.permissions().mode() & 1 == 1)
@@ -275,8 +273,10 @@ fn unprivileged_user(kind: Kind, folder: &Path) -> Option<User> {
     if !Uid::effective().is_root() || !reachable {
         return None;
     }
-    let users = [kind.program().trim_end_matches("-server"), "nobody"];
-    users.iter().find_map(|name| User::from_name(name).ok().flatten())
+    let names = [kind.program().trim_end_matches("-server"), "nobody"];
+    let user = names.iter().find_map(|name| User::from_name(name).ok().flatten())?;
+    // In a container root may have no other user to turn into.
+    chown(folder, Some(user.uid), Some(user.gid)).is_ok().then_some(user)
 }
 
 /// The PATH for programs that get no other part of the environment.

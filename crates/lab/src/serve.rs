@@ -133,7 +133,7 @@ fn start_all(
         if signals.try_recv().is_ok() {
             return Ok(None);
         }
-        if begin.elapsed().as_secs() > told {
+        if begin.elapsed().as_secs() >= told + 2 {
             told = begin.elapsed().as_secs();
             eprintln!("still starting, {told} s");
         }
