@@ -30,16 +30,16 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before connecting again. It doubles with each try in vain.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// Tasks on the way to the broker or on its way to the disk. To wait for each alone
-/// would take a round trip, and a write to the disk, a task.
+/// Tasks sent ahead of their confirms. To wait for each one's costs a round trip,
+/// and a write to the broker's disk, a task.
 const IN_FLIGHT: usize = 100;
 
 /// Sends tasks to a RabbitMQ queue (AMQP 0-9-1).
 ///
 /// Prints a task as sent when the broker has confirmed it: then it is on the broker's
-/// disk. Reconnects without end, and sends again what was not confirmed: none is lost,
-/// and one may come twice. Exit status 0 when all are confirmed; 1 when it cannot
-/// start, 2 for a wrong argument.
+/// disk. Reconnects without end, and sends again what was not confirmed: none is
+/// lost, and one may come twice. Exit status 0 when all are confirmed; 1 when it
+/// cannot start or the broker refuses a task, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The broker, amqp://[user:password@]HOST[:PORT][/vhost]
@@ -58,8 +58,8 @@ struct Arguments {
     messages: Vec<String>,
 }
 
-/// A task's number and whether the confirm is for all lower ones as well; or why there
-/// will be none.
+/// The number of a task that the broker has, and whether it has all lower ones as
+/// well; or why it will not have one.
 type Confirm = Result<(u64, bool), String>;
 type Amqp<T> = Result<T, amqprs::error::Error>;
 type Session = (Connection, Channel, UnboundedReceiver<Confirm>);
@@ -93,7 +93,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Takes a URL apart. By clap's own check a wrong one would be printed with its password.
+/// Takes a URL apart. Clap does not, since it would print a wrong one, password and
+/// all.
 fn broker(url: &str) -> Option<Broker> {
     // %40 stands for an @ in a password, %2f for a slash.
     let decode = |part| percent_decode_str(part).decode_utf8().ok();
@@ -161,8 +162,8 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sends what was in flight when the last connection ended, and all further tasks.
-/// Returns whether each is confirmed, or else the connection lost.
+/// Sends what was in flight when the last connection ended, then all further tasks.
+/// Returns whether all are confirmed; if not, the connection is lost.
 async fn send(
     queue: &str,
     tasks: &mut impl Iterator<Item = String>,
@@ -183,9 +184,8 @@ async fn send(
         // Waits for a confirm. None comes when the connection has ended.
         let confirm = timeout(REPLY_TIMEOUT, confirms.recv()).await;
         let Ok(Some(confirm)) = confirm else { return Ok(false) };
-        let (number, multiple) =
-            confirm.map_err(Error::msg).context("not all sent")?;
-        let mut sent = in_flight.split_off(if multiple { &0 } else { &number });
+        let (number, all) = confirm.map_err(Error::msg).context("not all sent")?;
+        let mut sent = in_flight.split_off(if all { &0 } else { &number });
         in_flight.append(&mut sent.split_off(&number.saturating_add(1)));
         for task in sent.values() {
             println!("Sent: {}", printable(task.as_bytes()));
@@ -197,14 +197,14 @@ async fn send(
 async fn publish(channel: &Channel, queue: &str, task: &str) {
     // On disk even where the queue itself does not see to it.
     let persistent = BasicProperties::default().with_persistence(true).finish();
-    // The nameless exchange routes by the queue's name. Mandatory: without a queue the
-    // task comes back, instead of being confirmed and thrown away.
+    // The nameless exchange routes by the queue's name. Mandatory: without a queue
+    // the task comes back, instead of being confirmed and thrown away.
     let to = channel::BasicPublishArguments::new("", queue).mandatory(true).finish();
     let _ = channel.basic_publish(persistent, task.into(), to).await;
 }
 
-/// What amqprs calls when the broker says something unasked. When the connection ends,
-/// this is dropped, and with it the sender: no confirm comes any more.
+/// What amqprs calls when the broker says something unasked. It is dropped when the
+/// connection ends, and the sender with it: who waits for a confirm learns of it.
 struct Confirms(UnboundedSender<Confirm>);
 
 #[async_trait]

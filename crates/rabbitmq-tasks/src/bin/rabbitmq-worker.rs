@@ -31,10 +31,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Does tasks from a RabbitMQ queue, one at a time (AMQP 0-9-1).
 ///
-/// The work is a pause of --work. A task whose text is `fail` fails: it is given back,
-/// and after three tries the broker moves it to `<queue>.failed`. Reconnects without
-/// end. Ends on Ctrl-C or SIGTERM with exit status 0, and the task in hand goes back
-/// to the queue; 1 when it cannot start, 2 for a wrong argument.
+/// The work is a pause of --work. A task whose text is `fail` fails: it is given
+/// back, and after three tries the broker moves it to `<queue>.failed`. Reconnects
+/// without end. Ends on Ctrl-C or SIGTERM with exit status 0, and the task in hand
+/// goes back to the queue; 1 when it cannot start, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The broker, amqp://[user:password@]HOST[:PORT][/vhost]
@@ -77,7 +77,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Takes a URL apart. By clap's own check a wrong one would be printed with its password.
+/// Takes a URL apart. Clap does not, since it would print a wrong one, password and
+/// all.
 fn broker(url: &str) -> Option<Broker> {
     // %40 stands for an @ in a password, %2f for a slash.
     let decode = |part| percent_decode_str(part).decode_utf8().ok();
@@ -173,8 +174,8 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     Ok(())
 }
 
-/// Acknowledges a task after its work, and not before: if this worker dies, the broker
-/// delivers the task to another one.
+/// Acknowledges a task after its work, and not before: if this worker dies, another
+/// one gets the task.
 async fn do_task(channel: &Channel, task: ConsumerMessage, work: u64) -> Result<()> {
     let delivery = task.deliver.context("no delivery")?;
     let task = task.content.context("no content")?;
