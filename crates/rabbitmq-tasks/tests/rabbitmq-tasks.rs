@@ -489,7 +489,7 @@ fn a_task_without_a_confirm_is_not_called_sent_and_is_sent_again() {
         PRODUCER,
         &["--queue", &queue.name, "--broker", &proxy.url, "twice"],
     );
-    producer.wait_for_error("Lost the broker: connecting again");
+    producer.wait_for_error("No confirm from the broker: connecting again");
     let producer = producer.end();
     assert_eq!(producer.output, ["Sent: twice"]);
     assert_eq!(producer.code, Some(0), "{}", producer.errors);
@@ -511,7 +511,7 @@ fn nothing_is_lost_when_the_producers_connection_is_cut_again_and_again() {
     let producer =
         produce(&queue, &["--broker", &proxy.url, "--count", "500", "task"]);
     assert_eq!(producer.code, Some(0), "{}", producer.errors);
-    assert_eq!(producer.errors.matches("Lost the broker").count(), 4);
+    assert_eq!(producer.errors.matches("No confirm from the broker").count(), 4);
     let sent: BTreeSet<&str> =
         producer.output.iter().filter_map(|l| l.strip_prefix("Sent: ")).collect();
     assert_eq!((sent.len(), producer.output.len()), (500, 500), "each once");

@@ -14,7 +14,9 @@ use std::{collections::BTreeMap, mem, time::Duration};
 use amqprs::callbacks::ChannelCallback;
 use amqprs::channel::{self, Channel, QueueDeclareArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldTable, FieldValue};
+use amqprs::{
+    Ack, BasicProperties as Basic, Cancel, CloseChannel, FieldTable, FieldValue,
+};
 use amqprs::{Nack, Return};
 use anyhow::{Context, Error, Result, ensure};
 use async_trait::async_trait;
@@ -85,7 +87,7 @@ async fn main() -> Result<()> {
     let mut in_flight = BTreeMap::new();
     let mut session = connect(&broker, &queue, 3).await?;
     while !send(&queue, &mut tasks, &mut in_flight, &mut session).await? {
-        eprintln!("Lost the broker: connecting again in {PAUSE:?}");
+        eprintln!("No confirm from the broker: connecting again in {PAUSE:?}");
         sleep(PAUSE).await;
         session = connect(&broker, &queue, u32::MAX).await?;
     }
@@ -196,7 +198,7 @@ async fn send(
 /// Hands a task over to be sent. Whether it arrives, only its confirm can tell.
 async fn publish(channel: &Channel, queue: &str, task: &str) {
     // On disk even where the queue itself does not see to it.
-    let persistent = BasicProperties::default().with_persistence(true).finish();
+    let persistent = Basic::default().with_persistence(true).finish();
     // The nameless exchange routes by the queue's name. Mandatory: without a queue
     // the task comes back, instead of being confirmed and thrown away.
     let to = channel::BasicPublishArguments::new("", queue).mandatory(true).finish();
@@ -215,14 +217,8 @@ impl ChannelCallback for Confirms {
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {
         let _ = self.0.send(Err("the broker refuses: is the queue full?".into()));
     }
-    async fn publish_return(
-        &mut self,
-        _: &Channel,
-        why: Return,
-        _: BasicProperties,
-        _: Vec<u8>,
-    ) {
-        let _ = self.0.send(Err(why.reply_text().clone()));
+    async fn publish_return(&mut self, _: &Channel, r: Return, _: Basic, _: Vec<u8>) {
+        let _ = self.0.send(Err(r.reply_text().clone()));
     }
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Amqp<()> {
         let _ = self.0.send(Err(why.reply_text().clone()));
