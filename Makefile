@@ -57,9 +57,11 @@ copies: rust
 	done' "$$folder"
 
 bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
+	@sh crates/lab/install.sh $(AMQP) python3
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
+	cargo run --release -p scoreboard --bin rabbitmq-bench
 
 # No package manager's Rust is new enough for certain, so none is installed here.
 rust:
