@@ -7,7 +7,7 @@ mod examples;
 mod program;
 
 use std::collections::BTreeSet;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use amqprs::BasicProperties;
@@ -15,13 +15,14 @@ use amqprs::channel::{BasicPublishArguments, Channel, QueueDeclareArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use lab::brokers::{Broker, Kind};
 use program::{PATIENCE, Program};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// One broker for all tests, who break it one after the other: it takes seconds to
 /// start. It ends with this process.
-fn broker() -> MutexGuard<'static, Broker> {
+async fn broker() -> MutexGuard<'static, Broker> {
     static BROKER: LazyLock<Mutex<Broker>> =
         LazyLock::new(|| Mutex::new(Broker::start(Kind::RabbitMq).unwrap()));
-    BROKER.lock().unwrap_or_else(PoisonError::into_inner)
+    BROKER.lock().await
 }
 
 fn start(program: &str, broker: &Broker, more: &[&str]) -> Program {
@@ -98,7 +99,7 @@ async fn assert_no_task_is_lost(broker: &mut Broker, how: &str) {
 /// of the queue's first declaration.
 #[tokio::test]
 async fn no_confirmed_task_is_lost_when_rabbitmq_restarts_or_is_killed() {
-    let mut broker = broker();
+    let mut broker = broker().await;
     assert_no_task_is_lost(&mut broker, "restarted").await;
     assert_no_task_is_lost(&mut broker, "killed").await;
 }
@@ -108,7 +109,7 @@ async fn no_confirmed_task_is_lost_when_rabbitmq_restarts_or_is_killed() {
 /// the examples use, keeps all on disk.
 #[tokio::test]
 async fn a_message_survives_a_restart_if_it_is_persistent_and_its_queue_durable() {
-    let mut broker = broker();
+    let mut broker = broker().await;
     let mut queues = Vec::new();
     for (durable, persistent) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let queue = format!("durable-{durable}-persistent-{persistent}");
