@@ -110,6 +110,8 @@ function plugin(md) {
   const { marpit: marp } = md
   md.core.ruler.after('inline', 'sources', (state) => {
     state.tokens.forEach((token, i) => {
+      // The presenter view keeps the lines of a note: only sentences should end one.
+      if (token.type === 'marpit_comment') token.content = token.content.replace(/([^.?!:)])\n/g, '$1 ')
       const [first, second, last] = token.children ?? []
       const link = token.children?.length === 3 && first.type === 'link_open' && last.type === 'link_close'
       const [, path, names] = (link && first.attrGet('href').match(/^(\.\.\/.+)#(.+)$/)) || []
