@@ -5,17 +5,15 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { launch } from './browser.mjs'
 
 const folder = new URL('diagrams/', import.meta.url)
-const library = readFileSync(new URL('node_modules/mermaid/dist/mermaid.min.js', import.meta.url), 'utf8')
-const face = readFileSync(
-  new URL('node_modules/@fontsource/source-sans-3/files/source-sans-3-latin-400-normal.woff2', import.meta.url),
-  'base64',
-)
+const read = (path, encoding) => readFileSync(new URL(`node_modules/${path}`, import.meta.url), encoding)
+const library = read('mermaid/dist/mermaid.min.js', 'utf8')
+const { version } = JSON.parse(read('mermaid/package.json', 'utf8'))
+const face = read('@fontsource/source-sans-3/files/source-sans-3-latin-400-normal.woff2', 'base64')
 // The deck's own; where a diagram is seen alone, what is there.
 const font = '"Source Sans 3", Arial, sans-serif'
 const [ink, line, panel, accent] = ['#1c2733', '#56616d', '#f5f7f9', '#a8380b']
 const config = {
   startOnLoad: false,
-  deterministicIds: true,
   theme: 'base',
   htmlLabels: false,
   fontFamily: font,
@@ -60,7 +58,7 @@ export const diagrams = readdirSync(folder)
   .filter((name) => name.endsWith('.mmd'))
   .map((name) => {
     const source = readFileSync(new URL(name, folder), 'utf8')
-    const made = JSON.stringify(config) + library.length + source
+    const made = version + JSON.stringify(config) + source
     const hash = createHash('sha256').update(made).digest('hex')
     const svg = new URL(name.replace('.mmd', '.svg'), folder)
     const isFresh = existsSync(svg) && readFileSync(svg, 'utf8').includes(`<!-- ${hash} -->`)
@@ -69,15 +67,16 @@ export const diagrams = readdirSync(folder)
 
 async function draw(stale) {
   const browser = await launch()
-  const page = await browser.newPage()
-  await page.addScriptTag({ content: library })
-  await page.addStyleTag({
-    content: `@font-face { font-family: 'Source Sans 3'; font-weight: 100 900;
-      src: url('data:font/woff2;base64,${face}'); }`,
-  })
-  await page.evaluate(() => document.fonts.load('18px "Source Sans 3"'))
-  await page.evaluate((config) => mermaid.initialize(config), config)
   for (const { name, source, hash, svg } of stale) {
+    // A page each: Mermaid counts its diagrams, and the count would be in the SVG.
+    const page = await browser.newPage()
+    await page.addScriptTag({ content: library })
+    await page.addStyleTag({
+      content: `@font-face { font-family: 'Source Sans 3'; font-weight: 100 900;
+        src: url('data:font/woff2;base64,${face}'); }`,
+    })
+    await page.evaluate(() => document.fonts.load('18px "Source Sans 3"'))
+    await page.evaluate((config) => mermaid.initialize(config), config)
     const id = `diagram-${name.replace('.mmd', '')}`
     const drawn = await page.evaluate(async (id, source) => (await mermaid.render(id, source)).svg, id, source)
     const [, top, height] = drawn.match(/viewBox="\S+ (\S+) \S+ (\S+)"/).map(Number)
