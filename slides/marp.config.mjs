@@ -83,7 +83,7 @@ function codeFigure(marp, path, names, ranges) {
   const lines = htmlLines(marp.highlighter(text, language)).map(
     (line, i) => `<span class="line${of(i + 1)}">${line}</span>`,
   )
-  const size = lines.length > 20 ? ' long' : ''
+  const size = lines.length > 22 ? ' longest' : lines.length > 20 ? ' long' : ''
   const marks = Array.from({ length: count }, (_, i) => i + 1).map(
     (n) => `<i class="step step${n}" data-marpit-fragment="${n}"></i>`,
   )

@@ -10,7 +10,7 @@ use source::{examples, items, name, programs, read, root};
 
 const CORE_SLIDES: usize = 60;
 const MINUTES: usize = 120;
-/// What fits a slide, at 18 px; up to 20 lines are shown at 22 px.
+/// What fits a slide at 18 px, the smallest; up to 20 lines are shown at 22 px.
 const LINES: usize = 25;
 const COLUMNS: usize = 86;
 
