@@ -70,7 +70,7 @@ pub fn items(text: &str) -> Vec<Item<'_>> {
             && (lines.last() == Some(&first) || first.ends_with('='));
         let brackets = line.strip_suffix(';').unwrap_or(line);
         let is_closed = !brackets.is_empty()
-            && brackets.trim_start_matches(['}', ')', ']']) == "";
+            && brackets.trim_start_matches(['}', ')', ']']).is_empty();
         if is_whole || is_closed {
             let lines = std::mem::take(&mut lines);
             items.push(Item { name: name_of(first), lines });
