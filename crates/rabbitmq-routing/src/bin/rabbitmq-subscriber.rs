@@ -9,7 +9,7 @@
 //!           3$ cargo run -p rabbitmq-routing --bin rabbitmq-publisher
 //! See:      `Bound # to home`, then `Received livingroom.temperature | 21.50`.
 
-use std::{io, time::Duration};
+use std::{io, panic, time::Duration};
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
 use amqprs::{callbacks::DefaultChannelCallback, channel::*};
@@ -68,6 +68,8 @@ fn routing_key(key: &str) -> Result<String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    // amqprs panics at some of what is no AMQP, in its tasks. What then fails is told.
+    panic::set_hook(Box::new(|_| ()));
     let arguments = Arguments::parse();
     let Some(broker) = broker(&arguments.broker) else {
         let takes = "--broker takes amqp://[user:password@]HOST[:PORT][/vhost]\n";
@@ -84,7 +86,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Takes a URL apart. By clap's own check a wrong one would be printed with its password.
+/// Takes a URL apart. Clap does not, since it would print a wrong one, password and
+/// all.
 fn broker(url: &str) -> Option<Broker> {
     // %40 stands for an @ in a password, %2f for a slash.
     let decode = |part| percent_decode_str(part).decode_utf8().ok();
@@ -127,7 +130,7 @@ async fn connect(broker: &Broker, args: &Arguments, tries: u32) -> Result<Sessio
     loop {
         tries -= 1;
         let session = timeout(CONNECT_TIMEOUT, start(broker.clone(), args.clone()));
-        // In a task of its own, for amqprs panics at some of what is no AMQP.
+        // A panic ends this task alone, and counts as no answer.
         let session = spawn(session).await.ok().and_then(Result::ok);
         let none = || format!("no AMQP from {host}:{port} within 5 s ({HINT})");
         match session.with_context(none).flatten() {
