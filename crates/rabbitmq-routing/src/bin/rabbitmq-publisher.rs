@@ -31,8 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Publishes a message to an exchange of RabbitMQ, with a routing key (AMQP 0-9-1).
 ///
-/// Makes the exchange if it is missing. Exit status 0 when the broker confirmed that a
-/// queue took the message; 1 when none did, or anything else failed; 2 for a wrong
+/// Makes the exchange if it is missing. Exit status 0 when the broker confirmed that
+/// a queue took the message; 1 when none did, or anything else failed; 2 for a wrong
 /// argument.
 #[derive(Clone, Parser)]
 struct Arguments {
@@ -72,7 +72,7 @@ fn routing_key(key: &str) -> Result<String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // amqprs panics at some of what is no AMQP, in its tasks. What then fails is told.
+    // In its tasks amqprs panics at some of what is no AMQP. What fails then is told.
     panic::set_hook(Box::new(|_| ()));
     let arguments = Arguments::parse();
     let Some(broker) = broker(&arguments.broker) else {
@@ -139,8 +139,8 @@ async fn start(broker: Broker, arguments: Arguments) -> Result<Session> {
     Ok((connection, channel, verdicts))
 }
 
-/// Makes the exchange, or checks that it is as here; publishers and subscribers do the
-/// same, so that either may be first.
+/// Makes the exchange, or checks that it is as here. Both sides do the same, so that
+/// either may be first.
 async fn declare(channel: &Channel, exchange: &str, kind: &str) -> Result<()> {
     let durable =
         ExchangeDeclareArguments::new(exchange, kind).durable(true).finish();
@@ -168,8 +168,8 @@ async fn publish(
     Ok(())
 }
 
-/// What amqprs calls when the broker says something unasked. When the connection ends,
-/// this is dropped, and with it the sender: no verdict comes any more.
+/// What amqprs calls when the broker says something unasked. When the connection
+/// ends, this is dropped, and with it the sender: no verdict comes any more.
 struct Verdicts(UnboundedSender<Result<()>>);
 
 #[async_trait]

@@ -1,8 +1,8 @@
 //! A subscriber: has a queue of its own, and prints what an exchange routes into it.
 //!
 //! Contract: connects to --broker by AMQP 0-9-1; declares --exchange of --kind and an
-//!           exclusive queue, bound by each --bind; expects messages, which the broker
-//!           pushes, and acknowledges each; ends on Ctrl-C or SIGTERM.
+//!           exclusive queue, bound by each --bind; expects messages, pushed by the
+//!           broker, and acknowledges each; ends on Ctrl-C or SIGTERM.
 //! Slide:    Pattern: Message Broker (RabbitMQ)
 //! Run:      1$ make brokers
 //!           2$ cargo run -p rabbitmq-routing
@@ -30,9 +30,9 @@ const PREFETCH: u16 = 100;
 
 /// Prints what an exchange of RabbitMQ routes to it by binding keys (AMQP 0-9-1).
 ///
-/// Makes the exchange if it is missing. Its queue lives as long as its connection; when
-/// that is lost it reconnects, without end. Ends on Ctrl-C or SIGTERM with exit status
-/// 0; 1 when it cannot start, 2 for a wrong argument.
+/// Makes the exchange if it is missing. Its queue lives as long as its connection;
+/// when that is lost it reconnects, without end. Ends on Ctrl-C or SIGTERM with exit
+/// status 0; 1 when it cannot start, 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker, amqp://[user:password@]HOST[:PORT][/vhost]
@@ -68,7 +68,7 @@ fn routing_key(key: &str) -> Result<String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // amqprs panics at some of what is no AMQP, in its tasks. What then fails is told.
+    // In its tasks amqprs panics at some of what is no AMQP. What fails then is told.
     panic::set_hook(Box::new(|_| ()));
     let arguments = Arguments::parse();
     let Some(broker) = broker(&arguments.broker) else {
@@ -117,7 +117,8 @@ async fn serve(broker: &Broker, arguments: &Arguments) -> Result<()> {
     let mut tries = 3;
     loop {
         print_messages(connect(broker, arguments, tries).await?).await;
-        eprintln!("Lost the broker, and what is published until it is bound again");
+        let lost = "what is published meanwhile is lost";
+        eprintln!("Lost the broker: connecting again in {PAUSE:?}; {lost}");
         sleep(PAUSE).await;
         tries = u32::MAX;
     }
@@ -167,8 +168,8 @@ async fn start(broker: Broker, arguments: Arguments) -> Result<Session> {
     Ok((connection, channel, messages))
 }
 
-/// Makes the exchange, or checks that it is as here; publishers and subscribers do the
-/// same, so that either may be first.
+/// Makes the exchange, or checks that it is as here. Both sides do the same, so that
+/// either may be first.
 async fn declare(channel: &Channel, exchange: &str, kind: &str) -> Result<()> {
     let durable =
         ExchangeDeclareArguments::new(exchange, kind).durable(true).finish();
