@@ -25,6 +25,7 @@ const SUBSCRIBER: &str = env!("CARGO_BIN_EXE_rabbitmq-subscriber");
 /// Class and method of what a broker sends.
 const DELIVER: (u16, u16) = (60, 60);
 const ACK: (u16, u16) = (60, 80);
+const CLOSE_OK: (u16, u16) = (10, 51);
 
 fn broker() -> String {
     env::var("AMQP_URL").unwrap_or_else(|_| {
@@ -197,6 +198,11 @@ impl Proxy {
 
     fn new() -> Proxy {
         Proxy::without((0, 0))
+    }
+
+    /// Waits until the broker has sent such a frame.
+    fn wait_for(&self, method: (u16, u16)) {
+        while self.methods.recv_timeout(PATIENCE).unwrap() != method {}
     }
 
     fn cut(&self) {
@@ -391,11 +397,7 @@ fn the_broker_pushes_100_messages_ahead_of_their_acknowledgements() {
     let messages: Vec<String> = (1..=250).map(|number| number.to_string()).collect();
     let messages: Vec<&[u8]> = messages.iter().map(|text| text.as_bytes()).collect();
     exchange.publish_bytes("k", &messages);
-    let mut pushed = 0;
-    while pushed < 100 {
-        let method = proxy.methods.recv_timeout(PATIENCE).unwrap();
-        pushed += i32::from(method == DELIVER);
-    }
+    (0..100).for_each(|_| proxy.wait_for(DELIVER));
     subscriber.wait_for("Received k | 100");
     // Silence is what is tested here: only heartbeats may come.
     let end = Instant::now() + Duration::from_secs(1);
@@ -457,6 +459,15 @@ fn a_subscriber_that_lost_its_connection_binds_again_and_receives() {
     }
 }
 
+/// A client that just hangs up is one that broke down, for the broker and its log.
+#[test]
+fn the_publisher_says_goodbye() {
+    let proxy = Proxy::new();
+    let exchange = Exchange::new("topic", "goodbye").behind(&proxy);
+    exchange.publish_to_nobody("k");
+    proxy.wait_for(CLOSE_OK);
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_and_sigterm_end_the_subscriber_with_0_within_a_second() {
@@ -474,6 +485,9 @@ fn ctrl_c_and_sigterm_end_the_subscriber_with_0_within_a_second() {
         let subscriber = subscriber.end();
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
         assert_eq!(subscriber.code, Some(0), "{signal}: {}", subscriber.errors);
+        if !lost {
+            proxy.wait_for(CLOSE_OK);
+        }
     }
 }
 
