@@ -44,19 +44,28 @@ install_with_apt() {
         printf '#!/bin/sh\nexit 101\n' >$policy
         chmod 755 $policy
     fi
-    units='mosquitto.service rabbitmq-server.service epmd.service epmd.socket'
+    servers='mosquitto rabbitmq-server epmd epmd.socket'
     enabled=
-    for unit in $units; do
-        if systemctl is-enabled "$unit" >/dev/null 2>&1; then enabled="$enabled $unit"; fi
+    for server in $servers; do
+        if is_enabled "$server"; then enabled="$enabled $server "; fi
     done
     apt-get -q update
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@"
-    for unit in $units; do
+    for server in $servers; do
         case $enabled in
-            *"$unit"*) ;; # It was before.
-            *) systemctl disable "$unit" >/dev/null 2>&1 || true ;;
+            *" $server "*) ;; # It was before.
+            *)
+                systemctl disable "$server" >/dev/null 2>&1 || true
+                update-rc.d "$server" disable >/dev/null 2>&1 || true
+                ;;
         esac
     done
+}
+
+# At boot, by systemd or by what was there before it.
+is_enabled() {
+    systemctl is-enabled "$1" >/dev/null 2>&1 ||
+        ls /etc/rc[2-5].d/S[0-9][0-9]"$1" >/dev/null 2>&1
 }
 
 # A package manager's state of our own is all that apt needs to work without root.
