@@ -14,7 +14,7 @@ const CODE_OF_THE_REST: usize = 160;
 const CODE_OF_THE_REST_SERVER: usize = 210;
 /// What it says is on the broker's disk when it says so: that takes publisher confirms,
 /// which amqprs tells by a callback, and a second sending of what got none.
-const CODE_OF_THE_RABBITMQ_PRODUCER: usize = 190;
+const CODE_OF_THE_RABBITMQ_PRODUCER: usize = 195;
 const LINES_OF_AN_ITEM: usize = 25;
 const COLUMNS: usize = 86;
 

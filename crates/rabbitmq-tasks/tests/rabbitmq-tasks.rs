@@ -686,13 +686,16 @@ fn what_is_no_broker_and_what_never_answers_is_a_clear_error() {
             let _ = match number {
                 0 => connection.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
                 1 => connection.write_all(b"AMQP\x00\x01\x00\x00"),
-                _ => Ok(()),
+                // A frame as it should be, with a method that does not exist.
+                _ => connection.write_all(b"\x01\0\0\0\0\0\x04\0\x63\0\x63\xce"),
             };
         }
     });
     let ended = Program::run(WORKER, &["--broker", &format!("amqp://{address}")]);
     assert_eq!(ended.code, Some(1), "{}", ended.errors);
-    assert!(ended.errors.contains("Error: cannot connect to "), "{}", ended.errors);
+    assert_eq!(ended.errors.matches("cannot connect to ").count(), 2);
+    assert!(ended.errors.contains("Error: no AMQP from the broker"));
+    assert!(!ended.errors.contains("panicked"), "{}", ended.errors);
 
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("amqp://{}", silent.local_addr().unwrap());

@@ -9,7 +9,7 @@
 //!           3$ cargo run -p rabbitmq-tasks --bin rabbitmq-producer -- --count 5 task
 //! See:      `Sent: task 1` to `Sent: task 5` at once, with or without a worker.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, mem, panic, time::Duration};
 
 use amqprs::callbacks::ChannelCallback;
 use amqprs::channel::{self, Channel, QueueDeclareArguments};
@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use clap::{Parser, error::ErrorKind, value_parser};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{sleep, timeout};
+use tokio::{spawn, time::sleep, time::timeout};
 
 const HINT: &str = "is a broker running, and the password right? make brokers";
 const OTHER: &str = "cannot declare the queue (does it exist with other arguments?)";
@@ -74,6 +74,8 @@ fn queue_name(name: &str) -> Result<String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    // In its tasks amqprs panics at some of what is no AMQP. What fails then is told.
+    panic::set_hook(Box::new(|_| ()));
     let Arguments { broker: url, queue, count, messages } = Arguments::parse();
     let Some(broker) = broker(&url) else {
         let takes = "--broker takes amqp://[user:password@]HOST[:PORT][/vhost]\n";
@@ -117,8 +119,10 @@ async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session
     let mut pause = PAUSE;
     loop {
         tries -= 1;
-        let session = timeout(CONNECT_TIMEOUT, start(broker, queue)).await;
-        match session.context("no answer from the broker within 5 s").flatten() {
+        let session = timeout(CONNECT_TIMEOUT, start(broker.clone(), queue.into()));
+        // A panic ends this task alone, and counts as no answer.
+        let session = spawn(session).await.ok().and_then(Result::ok);
+        match session.context("no AMQP from the broker within 5 s").flatten() {
             Err(e) if tries > 0 => eprintln!("{e:#}: again in {pause:?}"),
             session => return session,
         }
@@ -128,8 +132,8 @@ async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session
 }
 
 /// Opens a channel on which the broker confirms each task.
-async fn start(broker: &Broker, queue: &str) -> Result<Session> {
-    let opened = Connection::open(broker).await.map_err(|e| e.to_string());
+async fn start(broker: Broker, queue: String) -> Result<Session> {
+    let opened = Connection::open(&broker).await.map_err(|e| e.to_string());
     // What the broker gives as its reason is the quoted part of a long text.
     let reason = |e: String| printable(e.split('"').nth(1).unwrap_or(&e).as_bytes());
     let opened = opened.map_err(|e| Error::msg(reason(e)));
@@ -139,7 +143,7 @@ async fn start(broker: &Broker, queue: &str) -> Result<Session> {
     let channel = connection.open_channel(None).await?;
     let (sender, confirms) = unbounded_channel();
     channel.register_callback(Confirms(sender)).await?;
-    declare(&channel, queue).await.context(OTHER)?;
+    declare(&channel, &queue).await.context(OTHER)?;
     channel.confirm_select(channel::ConfirmSelectArguments::new(false)).await?;
     Ok((connection, channel, confirms))
 }

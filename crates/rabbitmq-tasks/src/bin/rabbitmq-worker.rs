@@ -10,7 +10,7 @@
 //! See:      `Waiting for tasks in tasks`, `Received: Hello, world`, and a second
 //!           later `Done: Hello, world`.
 
-use std::{io, time::Duration};
+use std::{io, panic, time::Duration};
 
 use amqprs::channel::{self, Channel, ConsumerMessage, QueueDeclareArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
@@ -18,9 +18,8 @@ use amqprs::{FieldTable, FieldValue, callbacks::DefaultChannelCallback};
 use anyhow::{Context, Error, Result, ensure};
 use clap::{Parser, error::ErrorKind};
 use percent_encoding::percent_decode_str;
-use tokio::{
-    select, signal, sync::mpsc::UnboundedReceiver, time::sleep, time::timeout,
-};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{select, signal, spawn, time::sleep, time::timeout};
 
 const HINT: &str = "is a broker running, and the password right? make brokers";
 const OTHER: &str = "cannot declare the queue (does it exist with other arguments?)";
@@ -60,6 +59,8 @@ fn queue_name(name: &str) -> Result<String> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    // In its tasks amqprs panics at some of what is no AMQP. What fails then is told.
+    panic::set_hook(Box::new(|_| ()));
     let Arguments { broker: url, queue, work } = Arguments::parse();
     let Some(broker) = broker(&url) else {
         let takes = "--broker takes amqp://[user:password@]HOST[:PORT][/vhost]\n";
@@ -124,8 +125,10 @@ async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session
     let mut pause = PAUSE;
     loop {
         tries -= 1;
-        let session = timeout(CONNECT_TIMEOUT, start(broker, queue)).await;
-        match session.context("no answer from the broker within 5 s").flatten() {
+        let session = timeout(CONNECT_TIMEOUT, start(broker.clone(), queue.into()));
+        // A panic ends this task alone, and counts as no answer.
+        let session = spawn(session).await.ok().and_then(Result::ok);
+        match session.context("no AMQP from the broker within 5 s").flatten() {
             Err(e) if tries > 0 => eprintln!("{e:#}: again in {pause:?}"),
             session => return session,
         }
@@ -135,8 +138,8 @@ async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session
 }
 
 /// Has the broker deliver the queue's tasks, one at a time.
-async fn start(broker: &Broker, queue: &str) -> Result<Session> {
-    let opened = Connection::open(broker).await.map_err(|e| e.to_string());
+async fn start(broker: Broker, queue: String) -> Result<Session> {
+    let opened = Connection::open(&broker).await.map_err(|e| e.to_string());
     // What the broker gives as its reason is the quoted part of a long text.
     let reason = |e: String| printable(e.split('"').nth(1).unwrap_or(&e).as_bytes());
     let opened = opened.map_err(|e| Error::msg(reason(e)));
@@ -145,11 +148,11 @@ async fn start(broker: &Broker, queue: &str) -> Result<Session> {
         opened.with_context(|| format!("cannot connect to {at} ({HINT})"))?;
     let channel = connection.open_channel(None).await?;
     channel.register_callback(DefaultChannelCallback).await?;
-    declare(&channel, queue).await.context(OTHER)?;
+    declare(&channel, &queue).await.context(OTHER)?;
     // The prefetch: the next task comes when this one is acknowledged. Without it
     // the first worker would get all that wait.
     channel.basic_qos(channel::BasicQosArguments::new(0, 1, false)).await?;
-    let consume = channel::BasicConsumeArguments::new(queue, "");
+    let consume = channel::BasicConsumeArguments::new(&queue, "");
     let (_, tasks) = channel.basic_consume_rx(consume).await?;
     Ok((connection, channel, tasks))
 }
