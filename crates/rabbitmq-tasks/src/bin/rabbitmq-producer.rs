@@ -176,9 +176,8 @@ async fn send(
     in_flight: &mut BTreeMap<u64, String>,
     (_, channel, confirms): &mut Session,
 ) -> Result<bool> {
-    // A channel counts what is published on it, from 1.
     let again = mem::take(in_flight).into_values();
-    let mut tasks = (1..).zip(again.chain(tasks));
+    let mut tasks = (1..).zip(again.chain(tasks)); // As the channel counts.
     loop {
         for (number, task) in tasks.by_ref().take(IN_FLIGHT - in_flight.len()) {
             publish(channel, queue, &task).await;
@@ -191,11 +190,16 @@ async fn send(
         let confirm = timeout(REPLY_TIMEOUT, confirms.recv()).await;
         let Ok(Some(confirm)) = confirm else { return Ok(false) };
         let (number, all) = confirm.map_err(Error::msg).context("not all sent")?;
-        let mut sent = in_flight.split_off(if all { &0 } else { &number });
-        in_flight.append(&mut sent.split_off(&number.saturating_add(1)));
-        for task in sent.values() {
-            println!("Sent: {}", printable(task.as_bytes()));
-        }
+        confirm_task(in_flight, number, all);
+    }
+}
+
+/// Takes out what the broker has: this task and, if it says so, all before it.
+fn confirm_task(in_flight: &mut BTreeMap<u64, String>, number: u64, all: bool) {
+    let mut sent = in_flight.split_off(if all { &0 } else { &number });
+    in_flight.append(&mut sent.split_off(&number.saturating_add(1)));
+    for task in sent.values() {
+        println!("Sent: {}", printable(task.as_bytes()));
     }
 }
 
