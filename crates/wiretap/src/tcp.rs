@@ -482,6 +482,8 @@ impl Connection {
         self.end_messages(way);
         self.tap.recorder.event(self.number, Event::End(way));
         self.packet(way, |state| Content::End(state.written));
+        // In TCP the end takes a number too, as if it were a byte.
+        self.state().written[way as usize] += 1;
         // A receiver that is gone needs no end.
         let to = &self.sockets[1 - way as usize];
         let _ = SockRef::from(to).shutdown(Shutdown::Write);
