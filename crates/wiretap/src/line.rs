@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::dissect::{Direction, Message};
+use crate::dissect::{self, Direction, Message};
 
 /// Bytes of a message that `--hex` shows.
 pub const HEX_MOST: usize = 256;
@@ -158,23 +158,10 @@ fn visible(byte: u8) -> char {
     if matches!(byte, b' '..=b'~') { char::from(byte) } else { '.' }
 }
 
-/// A peer's bytes as text, like the examples': what could steer the terminal is
-/// escaped, the end cut off, and the size told, of which these may be the first bytes.
+/// A peer's bytes as text, escaped, the end cut off after so many characters, and the
+/// size told, of which these may be the first bytes.
 pub fn printable(data: &[u8], size: u64, most: usize) -> String {
-    let mut out = String::with_capacity(data.len().min(4 * most + 4));
-    for chunk in data[..data.len().min(4 * most + 4)].utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
+    let mut out = dissect::printable(&data[..data.len().min(4 * most)]);
     let cut = out.char_indices().nth(most).map(|(place, _)| place);
     let size = size.max(data.len() as u64);
     if cut.is_some() || size > data.len() as u64 {

@@ -341,15 +341,22 @@ impl Connection {
         state.seen[way as usize] = end;
         let place = |at: u64| (at.clamp(begin, end) - begin) as usize;
         let messages = state.dissector.push(way, bytes);
-        let mut steps = Vec::new();
+        let (mut steps, mut last) = (Vec::new(), 0);
         for message in messages {
             state.messages += 1;
+            // One of the other direction has crossed, and only now is known for what.
+            let is_here = message.direction == way;
+            let (begin, bytes) = if is_here { (begin, bytes) } else { (0, &[][..]) };
             let head = match self.tap.recorder.hex() {
-                true => state.heads[way as usize].of(&message, begin, bytes),
+                true => {
+                    state.heads[message.direction as usize].of(&message, begin, bytes)
+                }
                 false => Vec::new(),
             };
-            let (start, end) = (place(message.start), place(message.end));
-            if self.swallows(&message.name) {
+            let start = if is_here { place(message.start) } else { last };
+            let end = if is_here { place(message.end) } else { last };
+            last = end;
+            if is_here && self.swallows(&message.name) {
                 let name = message.name.clone();
                 steps.push(Step::Lose(message, head));
                 steps.push(Step::Act(start, Act::Swallow(name)));

@@ -644,8 +644,9 @@ fn delayed_datagrams_keep_their_order_and_a_rate_spreads_them() {
         tap(&target, &["--udp", "--delay", "50ms", "--rate", "1kB/s"]);
     client = udp_socket();
     let begin = Instant::now();
-    (0..10u8)
-        .for_each(|number| drop(client.send_to(&[number; 20], address).unwrap()));
+    (0..10u8).for_each(|number| {
+        assert_eq!(client.send_to(&[number; 20], address).unwrap(), 20)
+    });
     for number in 0..10 {
         let mut buffer = [0; 100];
         assert_eq!(server.recv(&mut buffer).unwrap(), 20);
