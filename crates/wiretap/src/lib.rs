@@ -86,7 +86,6 @@ impl Wiretap {
             format!("cannot listen on {listen} (try another port)")
         })?;
         let address = socket.local_addr()?.as_socket().context("no address")?;
-        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (recorder, finish) = Recorder::start(&options, sink)?;
         let times = options.faults.times.unwrap_or(1);
         let tap = Arc::new(Tap {
@@ -99,6 +98,8 @@ impl Wiretap {
             freezes: Left(times.into()),
             options,
         });
+        // Last, since it must not be dropped here, where another one may run.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let mermaid = tap.options.mermaid.clone();
         let serving = tap.clone();

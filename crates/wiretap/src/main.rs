@@ -52,16 +52,15 @@ async fn main() -> Result<()> {
     }
     let faults = options.faults.clone();
     let wiretap = Wiretap::start(listen, &target, options, print)?;
+    let faults = match (faults.any(), faults.is_random()) {
+        (false, _) => String::new(),
+        (true, false) => format!("\nFaults: {faults}"),
+        (true, true) => format!("\nFaults: {faults}; seed {}", wiretap.seed()),
+    };
+    let address = wiretap.address();
     let ready = async {
-        println!(
-            "Wiretap listening on {}, forwarding to {target}",
-            wiretap.address()
-        );
-        match (faults.any(), faults.is_random()) {
-            (false, _) => {}
-            (true, false) => println!("Faults: {faults}"),
-            (true, true) => println!("Faults: {faults}; seed {}", wiretap.seed()),
-        }
+        // In one piece, or a connection's line could come in between.
+        println!("Wiretap listening on {address}, forwarding to {target}{faults}");
         match once {
             true => wiretap.first_end().await,
             false => std::future::pending().await,

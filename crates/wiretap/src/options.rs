@@ -247,8 +247,9 @@ impl FromStr for Point {
 
     fn from_str(text: &str) -> Result<Point> {
         let (number, unit) = number_and_unit(text)?;
+        ensure!(number > 0, "it takes a point after something");
         match unit {
-            "message" | "messages" if number > 0 => Ok(Point::Messages(number)),
+            "message" | "messages" => Ok(Point::Messages(number)),
             _ => Ok(Point::Bytes(bytes(text).context("or 3messages")?)),
         }
     }

@@ -4,7 +4,7 @@
 //! so a receiver that stops reading stops its sender, and nothing piles up here.
 
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -104,13 +104,12 @@ pub async fn serve(listener: TcpListener, tap: Arc<Tap>) -> io::Result<()> {
 async fn forward(tap: Arc<Tap>, client: TcpStream, address: SocketAddr) {
     let number = tap.recorder.connected(address);
     match connect(&tap.target).await {
-        Ok(server) => match Connection::new(tap.clone(), number, client, server) {
-            Ok(connection) => connection.run().await,
-            // One of them is gone already.
-            Err(error) => {
-                tap.recorder.event(number, Event::Trouble(error.to_string()))
-            }
-        },
+        Ok(server) => {
+            // One that has been reset since has no address any more.
+            let to = server.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+            let sockets = [client, server];
+            Connection::new(tap.clone(), number, sockets, (address, to)).run().await;
+        }
         Err(error) => {
             let trouble = format!("cannot connect to {}: {error}", tap.target);
             tap.recorder.event(number, Event::Trouble(trouble));
@@ -136,13 +135,13 @@ impl Connection {
     fn new(
         tap: Arc<Tap>,
         number: u64,
-        client: TcpStream,
-        server: TcpStream,
-    ) -> io::Result<Connection> {
-        // The kernel must not wait for more bytes to come: who wrote these may have.
-        client.set_nodelay(true)?;
-        server.set_nodelay(true)?;
-        let ends = (client.peer_addr()?, server.peer_addr()?);
+        sockets: [TcpStream; 2],
+        ends: (SocketAddr, SocketAddr),
+    ) -> Connection {
+        for socket in &sockets {
+            // The kernel must not wait for more to come: the sender's may have.
+            let _ = socket.set_nodelay(true);
+        }
         let now = Instant::now();
         let state = Mutex::new(State {
             dissector: Dissector::new(tap.options.protocol),
@@ -154,8 +153,7 @@ impl Connection {
             frozen: now,
             free: [now; 2],
         });
-        let sockets = [client, server];
-        Ok(Connection { tap, number, sockets, ends, gone: Default::default(), state })
+        Connection { tap, number, sockets, ends, gone: Default::default(), state }
     }
 
     async fn run(self) {
