@@ -29,10 +29,11 @@ impl Diagram {
             self.left_out += 1;
             return;
         }
-        let mut text = line::printable(message.name.as_bytes(), 0, SHORT);
+        let mut text = message.name.clone();
         if !message.details.is_empty() {
             text += " ";
-            text += &line::printable(message.details.as_bytes(), 0, SHORT);
+            text.extend(message.details.chars().take(SHORT));
+            text += if message.details.chars().count() > SHORT { "..." } else { "" };
         }
         if !message.payload.is_empty() {
             let size = message.end - message.start;
@@ -89,7 +90,7 @@ fn escape(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {
-            ';' | '#' | '<' | '>' | '%' | '\\' => {
+            ';' | '#' | '<' | '>' | '%' | '\\' | '\0'..' ' => {
                 let _ = write!(out, "#{};", u32::from(c));
             }
             _ => out.push(c),

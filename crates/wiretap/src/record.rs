@@ -23,6 +23,8 @@ use crate::pcap::{self, Content, Packet};
 const LINES_WAITING: usize = 4096;
 /// Packets that may wait to be written: 16 MiB at most.
 const PACKETS_WAITING: usize = 256;
+/// To be woken for each message would cost who forwards it more than to look at it.
+const PRINTING_PAUSE: Duration = Duration::from_millis(1);
 /// How long those who print and write may take to finish once all has ended.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -88,7 +90,7 @@ impl Recorder {
         });
         let works = working.clone();
         thread::spawn(move || {
-            printing.into_iter().for_each(sink);
+            print_lines(&printing, sink);
             drop(works);
         });
         if let Some(writer) = writer {
@@ -213,6 +215,17 @@ impl Inner {
                 self.left_out = 0;
             }
         }
+    }
+}
+
+fn print_lines(lines: &Receiver<Line>, sink: impl Fn(Line)) {
+    // Blocks until there is something to print.
+    while let Ok(line) = lines.recv() {
+        sink(line);
+        while let Ok(line) = lines.try_recv() {
+            sink(line);
+        }
+        thread::sleep(PRINTING_PAUSE);
     }
 }
 

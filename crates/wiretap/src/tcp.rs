@@ -13,7 +13,7 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::yield_now;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio::{select, try_join};
 
@@ -191,6 +191,8 @@ impl Connection {
                 return self.end(way).await;
             }
             self.pass(way, &buffer).await?;
+            // Other connections have their turn, now and then.
+            consume_budget().await;
         }
     }
 
@@ -439,8 +441,7 @@ impl Connection {
             self.thaw().await;
             self.write_piece(way, piece).await?;
             self.wrote(way, piece);
-            // Other connections have their turn.
-            yield_now().await;
+            consume_budget().await;
         }
         Ok(())
     }
