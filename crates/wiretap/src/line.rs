@@ -13,7 +13,8 @@ const HEX_WIDTH: usize = 16;
 /// Characters of a payload that are shown, or half as many bytes in hex.
 const PAYLOAD_SHOWN: usize = 80;
 
-/// Something that happened. Printed with `Display`, it is a line of the program.
+/// Something that happened. Printed with `{}`, it is a line of the program; with `{:#}`
+/// the same without its time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
     /// Since the wiretap was started.
@@ -58,7 +59,9 @@ impl Event {
 
 impl Display for Line {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
-        write!(out, "{:8.3} s  ", self.time.as_secs_f64())?;
+        if !out.alternate() {
+            write!(out, "{:8.3} s  ", self.time.as_secs_f64())?;
+        }
         if self.numbered {
             write!(out, "{:<3} ", format!("#{}", self.connection))?;
         }

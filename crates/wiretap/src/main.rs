@@ -1,16 +1,22 @@
 //! The program of the wiretap.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use tokio::{select, signal};
-use wiretap::{Line, Options, Wiretap};
+use wiretap::{Options, Wiretap};
 
 /// Open files to ask for, two a connection: many systems allow a program only 1,024.
 const OPEN_FILES: u64 = 16_384;
+/// How long printing the summary may take.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Forwards between clients and a server, and shows every message that crosses.
 ///
@@ -60,7 +66,9 @@ async fn main() -> Result<()> {
     let address = wiretap.address();
     let ready = async {
         // In one piece, or a connection's line could come in between.
-        println!("Wiretap listening on {address}, forwarding to {target}{faults}");
+        print(format!(
+            "Wiretap listening on {address}, forwarding to {target}{faults}"
+        ));
         match once {
             true => wiretap.first_end().await,
             false => std::future::pending().await,
@@ -73,12 +81,19 @@ async fn main() -> Result<()> {
         result = terminated() => result?,
         () = ready => {}
     }
-    println!("{}", wiretap.stop()?);
+    let summary = wiretap.stop()?;
+    let (printing, printed) = mpsc::channel();
+    thread::spawn(move || {
+        print(summary);
+        let _ = printing.send(());
+    });
+    // A terminal that is stopped does not keep the program from ending.
+    let _ = printed.recv_timeout(LAST_LINES);
     Ok(())
 }
 
 /// Prints a line. Nobody may read any more, which ends nothing.
-fn print(line: Line) {
+fn print(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

@@ -26,7 +26,7 @@ const PACKETS_WAITING: usize = 256;
 /// To be woken for each message would cost who forwards it more than to look at it.
 const PRINTING_PAUSE: Duration = Duration::from_millis(1);
 /// How long those who print and write may take to finish once all has ended.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub struct Recorder {
     begin: Instant,

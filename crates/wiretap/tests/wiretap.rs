@@ -1,10 +1,10 @@
 //! Starts the real wiretap between clients and servers of the test, and compares what
 //! it lets through, and what it prints, with what it was asked for.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
@@ -322,6 +322,38 @@ fn ctrl_c_and_sigterm_end_it_with_0_a_summary_and_its_connections_closed() {
             ended.output.contains(&"Summary: 1 connection, 1 message".to_string())
         );
     }
+}
+
+#[test]
+fn a_terminal_that_reads_nothing_neither_stops_the_forwarding_nor_the_end() {
+    let (listener, target) = listen();
+    let mut wiretap = Command::new(WIRETAP)
+        .args(["127.0.0.1:0", &target])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    // Of one byte, or it would read more than the line.
+    let mut output = BufReader::with_capacity(1, wiretap.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let address = line.split([' ', ',']).nth(3).unwrap().parse().unwrap();
+    let (client, server) = pair(&listener, address);
+    // A pipe takes 64 KiB.
+    for _ in 0..3000 {
+        send(&client, b"more than a pipe takes");
+        receive(&server, 22);
+    }
+    let id = wiretap.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let deadline = Instant::now() + PATIENCE;
+    while wiretap.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            wiretap.kill().unwrap();
+            panic!("it does not end");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(wiretap.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -786,7 +818,8 @@ fn the_library_starts_a_wiretap_within_the_program_and_ends_it() {
     assert!(
         matches!(&line.event, Event::Message(message, _) if message.payload == b"Hello")
     );
-    assert!(line.to_string().ends_with(": Hello"), "{line}");
+    assert_eq!(format!("{line:#}"), "client -> server      5 bytes  text: Hello");
+    assert!(line.to_string().ends_with(&format!(" s  {line:#}")), "{line}");
     let address = wiretap.address();
     drop(wiretap);
     assert_eq!(receive_all(&client), (vec![], false));
