@@ -50,7 +50,6 @@ const SEEDS: u64 = 1_000_000;
 
 /// A running wiretap. It ends, and closes all its connections, when it is dropped.
 pub struct Wiretap {
-    address: SocketAddr,
     tap: Arc<Tap>,
     mermaid: Option<PathBuf>,
     /// Both are taken when it stops.
@@ -60,6 +59,8 @@ pub struct Wiretap {
 
 /// What all connections share.
 struct Tap {
+    /// The wiretap's own.
+    address: SocketAddr,
     target: String,
     options: Options,
     seed: u64,
@@ -89,6 +90,7 @@ impl Wiretap {
         let (recorder, finish) = Recorder::start(&options, sink)?;
         let times = options.faults.times.unwrap_or(1);
         let tap = Arc::new(Tap {
+            address,
             target: target.to_string(),
             seed: options.faults.seed.unwrap_or_else(|| fastrand::u64(..SEEDS)),
             recorder,
@@ -113,12 +115,12 @@ impl Wiretap {
             // Leaving drops the runtime, and with it all connections.
         });
         let (stop, running) = (Some(stop), Some((thread, finish)));
-        Ok(Wiretap { address, tap, mermaid, stop, running })
+        Ok(Wiretap { tap, mermaid, stop, running })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.tap.address
     }
 
     /// What decides by chance: the same seed makes the same faults.
@@ -191,9 +193,26 @@ impl Tap {
     /// The chance of one direction of a connection: the same seed throws the same dice
     /// for it, whatever the others do.
     fn dice(&self, connection: u64, direction: Direction) -> Rng {
-        let mut seeds = Rng::with_seed(self.seed);
-        let base = seeds.u64(..);
-        Rng::with_seed(base ^ (connection << 1 | direction as u64))
+        let base = Rng::with_seed(self.seed).u64(..);
+        // Seeds that are close to each other make alike beginnings; a fork's is not.
+        Rng::with_seed(base ^ (connection << 1 | direction as u64)).fork()
+    }
+
+    /// The target's addresses, the wiretap's own left out: it would forward to itself,
+    /// and that to itself, without end.
+    async fn target(&self) -> io::Result<Vec<SocketAddr>> {
+        let addresses = tokio::net::lookup_host(&self.target).await?;
+        let own = self.address;
+        let is_own = |address: &SocketAddr| {
+            address.port() == own.port()
+                && (address.ip() == own.ip() || own.ip().is_unspecified())
+        };
+        let addresses: Vec<_> =
+            addresses.filter(|address| !is_own(address)).collect();
+        match addresses.is_empty() {
+            true => Err(io::Error::other("that is the wiretap itself")),
+            false => Ok(addresses),
+        }
     }
 }
 

@@ -28,8 +28,10 @@ pub struct Line {
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
-    /// A client has connected, or sent its first datagram.
+    /// A client has connected.
     Connected(SocketAddr),
+    /// A client of UDP has sent something for the first time.
+    FirstDatagram(SocketAddr),
     /// A message has crossed, or with a fault would have; and, if asked for, its first
     /// bytes.
     Message(Message, Vec<u8>),
@@ -48,7 +50,9 @@ pub enum Event {
 impl Event {
     fn direction(&self) -> Option<Direction> {
         match self {
-            Event::Connected(_) => Some(Direction::ToServer),
+            Event::Connected(_) | Event::FirstDatagram(_) => {
+                Some(Direction::ToServer)
+            }
             Event::Message(message, _) => Some(message.direction),
             Event::End(direction) | Event::Reset(direction) => Some(*direction),
             Event::Fault(direction, _) => *direction,
@@ -71,9 +75,12 @@ impl Display for Line {
         }
         match &self.event {
             Event::Connected(client) => write!(out, "connected from {client}"),
+            Event::FirstDatagram(client) => {
+                write!(out, "first datagram from {client}")
+            }
             Event::Message(message, bytes) => {
                 show_message(out, message)?;
-                show_bytes(out, bytes, message.header)
+                show_bytes(out, bytes, message)
             }
             Event::End(_) => write!(out, "end of the stream"),
             Event::Reset(_) => write!(out, "reset"),
@@ -137,8 +144,14 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The bytes below their line: where in the message, whether header or payload, hex,
 /// text.
-fn show_bytes(out: &mut fmt::Formatter, bytes: &[u8], header: u64) -> fmt::Result {
-    let header = usize::try_from(header).unwrap_or(usize::MAX).min(bytes.len());
+fn show_bytes(
+    out: &mut fmt::Formatter,
+    bytes: &[u8],
+    message: &Message,
+) -> fmt::Result {
+    let header = usize::try_from(message.header).unwrap_or(usize::MAX);
+    let header = header.min(bytes.len());
+    let more = (message.end - message.start).saturating_sub(bytes.len() as u64);
     let (header, payload) = bytes.split_at(header);
     let mut place = 0;
     for (part, bytes) in [("header ", header), ("payload", payload)] {
@@ -153,6 +166,9 @@ fn show_bytes(out: &mut fmt::Formatter, bytes: &[u8], header: u64) -> fmt::Resul
             )?;
             place += bytes.len();
         }
+    }
+    if more > 0 && place > 0 {
+        write!(out, "\n{:12}... and {more} bytes more", "")?;
     }
     Ok(())
 }

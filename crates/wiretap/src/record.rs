@@ -48,6 +48,8 @@ struct Inner {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
     pub connections: u64,
+    /// Whether these are clients of UDP, which knows no connections.
+    pub udp: bool,
     /// These three in each direction, by `Direction as usize`.
     pub messages: [u64; 2],
     pub bytes: [u64; 2],
@@ -85,7 +87,7 @@ impl Recorder {
                 packets: writer.is_some().then_some(packets),
                 left_out: 0,
                 diagram: options.mermaid.as_ref().map(|_| Diagram::default()),
-                summary: Summary::default(),
+                summary: Summary { udp: options.udp, ..Summary::default() },
             }),
         });
         let works = working.clone();
@@ -127,13 +129,13 @@ impl Recorder {
     }
 
     /// Returns the new connection's number.
-    pub fn connected(&self, client: SocketAddr) -> u64 {
+    pub fn connected(&self, event: Event) -> u64 {
         let number = {
             let summary = &mut self.lock().summary;
             summary.connections += 1;
             summary.connections
         };
-        self.event(number, Event::Connected(client));
+        self.event(number, event);
         number
     }
 
@@ -248,7 +250,8 @@ fn write_packets(
 impl Display for Summary {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let messages = count(self.messages.iter().sum(), "message");
-        let connections = count(self.connections, "connection");
+        let what = if self.udp { "client" } else { "connection" };
+        let connections = count(self.connections, what);
         write!(out, "Summary: {connections}, {messages}")?;
         for way in [Direction::ToServer, Direction::ToClient] {
             let [messages, bytes, header] =
@@ -264,8 +267,10 @@ impl Display for Summary {
                 write!(out, " ({percent} % header)")?;
             }
         }
-        for (fault, count) in &self.faults {
-            write!(out, "\nFaults made: {count} {fault}")?;
+        if !self.faults.is_empty() {
+            let faults =
+                self.faults.iter().map(|(name, count)| format!("{count} {name}"));
+            write!(out, "\nFaults made: {}", faults.collect::<Vec<_>>().join(", "))?;
         }
         if self.lines_left_out > 0 {
             let lines = self.lines_left_out;

@@ -102,8 +102,9 @@ pub async fn serve(listener: TcpListener, tap: Arc<Tap>) -> io::Result<()> {
 
 /// Forwards one connection to its end.
 async fn forward(tap: Arc<Tap>, client: TcpStream, address: SocketAddr) {
-    let number = tap.recorder.connected(address);
-    match connect(&tap.target).await {
+    let number = tap.recorder.connected(Event::Connected(address));
+    let connecting = timeout(CONNECT_TIMEOUT, connect(&tap)).await;
+    match connecting.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(server) => {
             // One that has been reset since has no address any more.
             let to = server.peer_addr().unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
@@ -121,9 +122,8 @@ async fn forward(tap: Arc<Tap>, client: TcpStream, address: SocketAddr) {
     }
 }
 
-async fn connect(target: &str) -> io::Result<TcpStream> {
-    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(target));
-    connecting.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+async fn connect(tap: &Tap) -> io::Result<TcpStream> {
+    TcpStream::connect(&*tap.target().await?).await
 }
 
 /// Closing the socket will send a reset instead of an orderly end.

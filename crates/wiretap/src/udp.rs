@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::UdpSocket;
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -61,7 +61,7 @@ pub async fn serve(socket: UdpSocket, tap: Arc<Tap>) -> io::Result<()> {
             let (sender, receiver) = mpsc::channel(WAITING);
             let session = Session {
                 tap: tap.clone(),
-                number: tap.recorder.connected(client),
+                number: tap.recorder.connected(Event::FirstDatagram(client)),
                 client,
                 socket: socket.clone(),
                 memory: memory.clone(),
@@ -116,7 +116,7 @@ struct Way {
 
 impl Session {
     async fn run(self, mut from_client: mpsc::Receiver<Waiting>) {
-        let (server, address) = match connect(&self.tap.target).await {
+        let (server, address) = match connect(&self.tap).await {
             Ok(connected) => connected,
             Err(error) => {
                 let trouble = format!("cannot reach {}: {error}", self.tap.target);
@@ -328,10 +328,8 @@ fn reserve(memory: &Arc<Semaphore>, length: usize) -> Option<OwnedSemaphorePermi
 }
 
 /// A socket that sends to the server, and receives from nobody else.
-async fn connect(target: &str) -> io::Result<(UdpSocket, SocketAddr)> {
-    let address = lookup_host(target).await?.next();
-    let address =
-        address.ok_or_else(|| io::Error::other("the name has no address"))?;
+async fn connect(tap: &Tap) -> io::Result<(UdpSocket, SocketAddr)> {
+    let address = tap.target().await?[0];
     let socket = match address {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
         SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await?,

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use wiretap::{Event, Options, Wiretap};
 
 #[path = "../../tcp-echo/tests/program/mod.rs"]
@@ -23,6 +23,20 @@ fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
+}
+
+/// A port that nobody else is given, and that refuses whoever knocks: of TCP it does
+/// not listen, of UDP it takes datagrams of another peer alone.
+fn closed_port(kind: Type) -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, kind, None).unwrap();
+    // Only so a wiretap of the test could have it too.
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    if kind == Type::DGRAM {
+        socket.connect(&address.into()).unwrap();
+    }
+    (socket, address.to_string())
 }
 
 fn udp_socket() -> UdpSocket {
@@ -191,8 +205,7 @@ fn a_reset_is_passed_on_even_when_nobody_reads_from_who_sends_it() {
 
 #[test]
 fn a_target_that_nobody_listens_at_resets_the_client_and_ends_nothing() {
-    let (listener, target) = listen();
-    drop(listener);
+    let (_closed, target) = closed_port(Type::STREAM);
     let (mut wiretap, address) = tap(&target, &[]);
     for _ in 0..2 {
         let client = TcpStream::connect(address).unwrap();
@@ -605,9 +618,7 @@ fn datagrams_of_several_clients_find_their_way_there_and_back() {
         assert_eq!(server.recv(&mut buffer).unwrap(), size);
     }
     let ended = finish(wiretap);
-    assert!(
-        ended.output.iter().any(|line| line == "Summary: 3 connections, 8 messages")
-    );
+    assert!(ended.output.iter().any(|line| line == "Summary: 3 clients, 8 messages"));
     let stories = stories(&ended);
     assert!(
         stories.contains(&"#2  client <- server      6 bytes  datagram 1: from 1")
@@ -653,8 +664,8 @@ fn the_same_seed_drops_the_same_datagrams() {
     let (received, ended) = datagrams(&["--drop", "20%", "--seed", "7"], 1000);
     let lost: Vec<usize> =
         (1..=1000).filter(|n| received.binary_search(n).is_err()).collect();
-    assert_eq!(lost.len(), 187, "what seed 7 makes of 20% of 1,000");
-    assert_eq!(lost[..5], [12, 16, 17, 18, 19]);
+    assert_eq!(lost.len(), 208, "what seed 7 makes of 20% of 1,000");
+    assert_eq!(lost[..5], [9, 11, 13, 26, 28]);
     assert!(ended.output.contains(&format!("Faults made: {} dropped", lost.len())));
     let said = stories(&ended);
     let said = said.iter().filter(|line| line.ends_with(" dropped"));
@@ -701,6 +712,49 @@ fn delayed_datagrams_keep_their_order_and_a_rate_spreads_them() {
         "200 bytes, and the delay"
     );
     wait_for(&mut wiretap, "datagram 10");
+}
+
+#[test]
+fn frozen_datagrams_wait_for_the_thaw() {
+    let server = udp_socket();
+    let target = server.local_addr().unwrap().to_string();
+    let freeze = ["--udp", "--freeze", "1s", "--freeze-after", "2messages"];
+    let (mut wiretap, address) = tap(&target, &freeze);
+    let client = udp_socket();
+    let mut buffer = [0; 100];
+    for text in ["one", "two", "three"] {
+        client.send_to(text.as_bytes(), address).unwrap();
+        wait_for(&mut wiretap, text);
+    }
+    let begin = Instant::now();
+    for text in ["one", "two", "three"] {
+        let length = server.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[..length], *text.as_bytes());
+    }
+    assert!(begin.elapsed() > Duration::from_millis(500));
+    let ended = finish(wiretap);
+    assert!(ended.output.contains(&"Faults made: 1 frozen".to_string()));
+}
+
+#[test]
+fn a_port_of_udp_that_nobody_has_is_told_and_ends_nothing() {
+    let (_closed, target) = closed_port(Type::DGRAM);
+    let (mut wiretap, address) = tap(&target, &["--udp"]);
+    for _ in 0..2 {
+        udp_socket().send_to(b"anybody?", address).unwrap();
+        wait_for(&mut wiretap, &format!("{target}: Connection refused"));
+    }
+}
+
+#[test]
+fn a_wiretap_before_itself_does_not_forward_for_ever() {
+    let (_reserved, address) = closed_port(Type::STREAM);
+    let mut wiretap = Program::start(WIRETAP, &[&address, &address]);
+    wiretap.wait_for("Wiretap listening on ");
+    let client = TcpStream::connect(&address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(receive_all(&client), (vec![], true));
+    wait_for(&mut wiretap, "that is the wiretap itself");
 }
 
 #[test]
