@@ -88,6 +88,10 @@ impl Http {
         if !head.ends_with(b"\n") && head.len() > BEGINNING {
             return Step::More(head.len() + 1);
         }
+        // Empty lines may come before a request, but not for ever.
+        if head.len() > BEGINNING && head.trim_ascii().is_empty() {
+            return Step::Raw;
+        }
         let mut headers = [EMPTY_HEADER; MOST_HEADERS];
         let piece = match direction {
             Direction::ToServer => {
