@@ -19,14 +19,14 @@ help: ## List the targets
 # Without brokers it plays the rest, and says what it left out.
 demo: rust ## Play the whole lecture (this is the main one)
 	@sh crates/lab/install.sh $(MQTT) $(AMQP) || true
-	cargo run -p lab -- demo
+	cargo run -p lab -- demo $(if $(WIRE),--wire)
 
 demo-%: rust ## Play one example, such as make demo-tcp-echo
 	@case $* in \
 	    mqtt-*) sh crates/lab/install.sh $(MQTT) ;; \
 	    rabbitmq-*) sh crates/lab/install.sh $(AMQP) ;; \
 	esac
-	cargo run -p lab -- demo $*
+	cargo run -p lab -- demo $(if $(WIRE),--wire) $*
 
 brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
 	@sh crates/lab/install.sh $(MQTT) $(AMQP)

@@ -1,7 +1,8 @@
 //! The guided tour: plays scenes, shows what their programs print, and checks it.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{self, Command};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use anstream::println;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, anyhow, ensure};
+use wiretap::{Options, Wiretap};
 
 use crate::backstage::Brokers;
 use crate::scene::{self, Scene, Step};
@@ -27,14 +29,15 @@ const COLOURS: [AnsiColor; 5] = [
     AnsiColor::Blue,
 ];
 
-/// Plays the named scenes, or all, one after the other. A scene that cannot be had,
+/// Plays the named scenes, or all, one after the other; with `wired` it shows what
+/// crosses between a server, or a broker, and the others. A scene that cannot be had,
 /// because its broker or its crate cannot, is left out, and said at the end.
-pub fn play(names: &[String]) -> Result<()> {
+pub fn play(names: &[String], wired: bool) -> Result<()> {
     let mut scenes = scene::find(names)?;
     let all = scenes.len();
     let mut left_out = build(&mut scenes)?;
     let watched = io::stdin().is_terminal();
-    let mut tour = Tour::new(watched, &scenes)?;
+    let mut tour = Tour::new(watched, wired, &scenes)?;
     for (index, scene) in scenes.iter().enumerate() {
         let number = format!("{} of {}", index + 1, scenes.len());
         println!("\n{BOLD}== {number}: {} =={BOLD:#}", scene.title);
@@ -60,25 +63,23 @@ pub fn play(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Builds each crate just as the commands of its scenes will want it, so that nothing
-/// is compiled on stage. Takes out the scenes of a crate that cannot be built, and
+/// Builds each crate just as the commands of the scenes will want it, so that nothing
+/// is compiled on stage. Takes out the scenes that need one that cannot be built, and
 /// returns what to say of them.
 fn build(scenes: &mut Vec<Scene>) -> Result<Vec<String>> {
-    let names = scenes.iter().filter(|scene| scene.is_of_a_crate);
-    let mut names: Vec<String> = names.map(|scene| scene.name.clone()).collect();
-    names.dedup();
-    let mut unbuilt = Vec::new();
-    for name in names {
-        let mut cargo = Command::new("cargo");
-        cargo.args(["build", "-p", &name]).current_dir(scene::root());
-        if !cargo.status().context("cannot start cargo")?.success() {
-            unbuilt.push(name);
+    let mut built = BTreeMap::new();
+    for name in scenes.iter().flat_map(Scene::packages) {
+        if !built.contains_key(name) {
+            let mut cargo = Command::new("cargo");
+            cargo.args(["build", "-p", name]).current_dir(scene::root());
+            let status = cargo.status().context("cannot start cargo")?;
+            built.insert(name.to_string(), status.success());
         }
     }
-    let out = scenes.extract_if(.., |scene| unbuilt.contains(&scene.name));
-    Ok(out
-        .map(|scene| format!("{}: cannot build {}", scene.title, scene.name))
-        .collect())
+    let is_out =
+        |scene: &mut Scene| scene.packages().iter().any(|name| !built[*name]);
+    let out = scenes.extract_if(.., is_out);
+    Ok(out.map(|scene| format!("{}: it cannot be built", scene.title)).collect())
 }
 
 struct Tour {
@@ -90,6 +91,15 @@ struct Tour {
     first: usize,
     /// What `{address}` stands for.
     address: Option<SocketAddr>,
+    /// Who listens there, once that is known.
+    server: Option<Server>,
+    /// What `{wire}` stands for.
+    wire: Option<SocketAddr>,
+    /// Whether to show what crosses.
+    wired: bool,
+    taps: Vec<Wiretap>,
+    /// How many lines of theirs came since the current step began.
+    crossed: usize,
     brokers: Brokers,
     /// What `{broker}` stands for.
     broker: Option<String>,
@@ -100,8 +110,14 @@ struct Tour {
     enters: usize,
 }
 
+/// Who listens where the others are sent, and really where.
+struct Server {
+    name: String,
+    address: SocketAddr,
+}
+
 impl Tour {
-    fn new(watched: bool, scenes: &[Scene]) -> Result<Tour> {
+    fn new(watched: bool, wired: bool, scenes: &[Scene]) -> Result<Tour> {
         let (sender, events) = mpsc::channel();
         stage::listen_to_the_audience(&sender, watched)?;
         Ok(Tour {
@@ -110,6 +126,11 @@ impl Tour {
             programs: Vec::new(),
             first: 0,
             address: None,
+            server: None,
+            wire: None,
+            wired,
+            taps: Vec::new(),
+            crossed: 0,
             brokers: Brokers::start(scenes),
             broker: None,
             begin: Instant::now(),
@@ -128,9 +149,30 @@ impl Tour {
             while self.brokers.is_starting(kind) {
                 self.go_on(Instant::now() + Duration::from_millis(50));
             }
-            self.broker = Some(self.brokers.url(kind)?);
+            let mut url = self.brokers.url(kind)?;
+            if self.wired {
+                let target = authority(&url).to_string();
+                url = url.replace(&target, &self.tap(&target, false)?.to_string());
+            }
+            self.broker = Some(url);
         }
         Ok(())
+    }
+
+    /// Puts a wiretap before a server; returns where it listens.
+    fn tap(&mut self, target: &str, udp: bool) -> Result<SocketAddr> {
+        let options = Options { udp, ..Options::default() };
+        let events = self.sender.clone();
+        // Nobody listens any more when the demo is over.
+        let show = move |line| drop(events.send(Event::Wire(format!("{line:#}"))));
+        let tap =
+            Wiretap::start((Ipv4Addr::LOCALHOST, 0).into(), target, options, show)?;
+        let address = tap.address();
+        println!(
+            "{DIM}Wiretap listening on {address}, forwarding to {target}{DIM:#}"
+        );
+        self.taps.push(tap);
+        Ok(address)
     }
 
     fn play(&mut self, scene: &Scene) -> Result<()> {
@@ -139,18 +181,24 @@ impl Tour {
         let names = scene.steps.iter().map(|step| step.program.len());
         self.width = names.max().unwrap_or(0);
         self.address = scene.address.map(free_or_any_port);
+        (self.server, self.wire) = (None, None);
         for step in &scene.steps {
-            self.step(step, scene.types_into(&step.program))?;
+            self.step(step, scene)?;
             self.count_hidden_lines();
         }
         self.end_programs()?;
+        self.taps.clear();
+        while self.go_on(Instant::now()) {}
         self.count_hidden_lines();
         Ok(())
     }
 
-    fn step(&mut self, step: &Step, has_input: bool) -> Result<()> {
+    fn step(&mut self, step: &Step, scene: &Scene) -> Result<()> {
         let index = match &step.run {
-            Some(command) => self.start(&step.program, command, has_input)?,
+            Some(command) => {
+                let has_input = scene.types_into(&step.program);
+                self.start(&step.program, command, has_input)?
+            }
             None => self.find(&step.program)?,
         };
         if let Some(line) = &step.typed {
@@ -159,6 +207,9 @@ impl Tour {
         }
         for line in &step.expect {
             self.expect(index, line, step.within)?;
+            if line.contains("{address}") && self.server.is_none() {
+                self.find_server(&step.program, scene)?;
+            }
         }
         if let Some(seconds) = step.quiet {
             self.expect_silence(index, seconds)?;
@@ -172,8 +223,19 @@ impl Tour {
         Ok(())
     }
 
+    /// The first program that prints the address listens there. The others are sent to
+    /// its wiretap from now on, if there is to be one.
+    fn find_server(&mut self, name: &str, scene: &Scene) -> Result<()> {
+        let address = self.address.context("the scene has no address")?;
+        self.server = Some(Server { name: name.to_string(), address });
+        if self.wired && !scene.packages().contains(&"wiretap") {
+            self.address = Some(self.tap(&address.to_string(), scene.udp)?);
+        }
+        Ok(())
+    }
+
     fn start(&mut self, name: &str, command: &str, has_input: bool) -> Result<usize> {
-        let command = self.fill_in(command);
+        let command = self.fill_in(command, name);
         println!("{BOLD}$ {command}{BOLD:#}");
         let index = self.programs.len();
         let program = Program::start(name, &command, has_input, index, &self.sender)?;
@@ -192,11 +254,11 @@ impl Tour {
         let deadline = Instant::now() + Duration::from_secs(within);
         loop {
             while let Some(line) = self.programs[index].next_line() {
-                if self.fits(expected, &line) {
+                if self.fits(index, expected, &line) {
                     return Ok(());
                 }
             }
-            let expected = self.fill_in(expected);
+            let expected = self.fill_in(expected, &self.programs[index].name);
             if self.programs[index].has_ended() {
                 return Err(
                     self.failure(index, &format!("ended without '{expected}'"))
@@ -282,6 +344,7 @@ impl Tour {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.events.recv_timeout(left) {
             Ok(Event::Line(index, line)) => self.show(index, line),
+            Ok(Event::Wire(line)) => self.show_crossing(&line),
             Ok(Event::Closed(index)) => self.programs[index].close_stream(),
             Ok(Event::Typed(line)) if line.trim() != "q" => self.enters += 1,
             Ok(Event::Typed(_) | Event::Interrupted) => self.quit(),
@@ -305,7 +368,26 @@ impl Tour {
         program.lines.push(line);
     }
 
+    fn show_crossing(&mut self, line: &str) {
+        self.crossed += 1;
+        if self.crossed <= LINES_SHOWN {
+            let seconds = self.begin.elapsed().as_secs_f64();
+            println!(
+                "{DIM}{seconds:5.1} s {:width$} | {line}{DIM:#}",
+                "",
+                width = self.width
+            );
+        }
+    }
+
     fn count_hidden_lines(&mut self) {
+        if self.crossed > LINES_SHOWN {
+            println!(
+                "{DIM}        and {} more that crossed{DIM:#}",
+                self.crossed - LINES_SHOWN
+            );
+        }
+        self.crossed = 0;
         for program in &mut self.programs[self.first..] {
             if program.shown > LINES_SHOWN {
                 let hidden = program.shown - LINES_SHOWN;
@@ -338,11 +420,15 @@ impl Tour {
         process::exit(0)
     }
 
-    /// Puts address and broker into a command or an expected line.
-    fn fill_in(&self, text: &str) -> String {
+    /// Puts address and broker into a command or an expected line of a program.
+    fn fill_in(&self, text: &str, name: &str) -> String {
+        let own = self.server.as_ref().filter(|server| server.name == name);
+        let address = own.map(|server| server.address).or(self.address);
         let mut text = text.to_string();
-        if let Some(address) = self.address {
-            text = text.replace("{address}", &address.to_string());
+        for (word, address) in [("{address}", address), ("{wire}", self.wire)] {
+            if let Some(address) = address {
+                text = text.replace(word, &address.to_string());
+            }
         }
         if let Some(broker) = &self.broker {
             text = text.replace("{broker}", broker);
@@ -352,17 +438,22 @@ impl Tour {
 
     /// Whether a line is the expected one. A server on any free port tells which it
     /// is.
-    fn fits(&mut self, expected: &str, line: &str) -> bool {
-        if let (Some(0), Some((before, _))) = (
-            self.address.map(|address| address.port()),
-            expected.split_once("{address}"),
-        ) {
-            let rest = line.strip_prefix(before).unwrap_or_default();
-            let told =
-                rest.split_whitespace().next().and_then(|word| word.parse().ok());
-            self.address = told.or(self.address);
+    fn fits(&mut self, index: usize, expected: &str, line: &str) -> bool {
+        let is_open = self.address.is_some_and(|address| address.port() == 0);
+        for (word, is_open) in
+            [("{address}", is_open), ("{wire}", self.wire.is_none())]
+        {
+            if let (true, Some((before, _))) = (is_open, expected.split_once(word)) {
+                let rest = line.strip_prefix(before).unwrap_or_default();
+                let told =
+                    rest.split([' ', ',']).next().and_then(|it| it.parse().ok());
+                match word {
+                    "{wire}" => self.wire = told,
+                    _ => self.address = told.or(self.address),
+                }
+            }
         }
-        scene::matches(&self.fill_in(expected), line)
+        scene::matches(&self.fill_in(expected, &self.programs[index].name), line)
     }
 
     fn failure(&self, index: usize, what: &str) -> anyhow::Error {
@@ -370,6 +461,13 @@ impl Tour {
         let printed = program.lines.join("\n");
         anyhow!("{} {what}\nall that it printed:\n{printed}", program.name)
     }
+}
+
+/// HOST:PORT of a broker's URL: user and password before it, a path after it.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let place = rest.split('/').next().unwrap_or_default();
+    place.rsplit('@').next().unwrap_or_default()
 }
 
 /// The slide's address if its port is free, else any port of the same address.

@@ -30,6 +30,11 @@ enum Command {
     Demo {
         /// Crates to play, or the paths of scenes (demo.toml); all crates by default
         scenes: Vec<String>,
+        /// Shows every message that crosses between a server, or a broker, and the others
+        ///
+        /// The others are sent to a wiretap that passes on what they send.
+        #[arg(long)]
+        wire: bool,
     },
     /// Starts a private Mosquitto and a private RabbitMQ, and ends them
     ///
@@ -48,7 +53,9 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Demo { scenes } => demo::play(&scenes).map(|()| ExitCode::SUCCESS),
+        Command::Demo { scenes, wire } => {
+            demo::play(&scenes, wire).map(|()| ExitCode::SUCCESS)
+        }
         Command::Brokers { command } => serve::serve(&command).map(ExitCode::from),
     }
 }

@@ -15,16 +15,16 @@ pub struct Scene {
     /// The crate, or the path of a scene that belongs to none.
     #[serde(skip)]
     pub name: String,
-    /// Whether the name is a crate's.
-    #[serde(skip)]
-    pub is_of_a_crate: bool,
     pub title: String,
     /// The slides that show it.
     pub slide: String,
     /// Where the server listens on the slide; `{address}` in the steps stands for it.
     /// When it is taken the server gets any free port, and the clients are told
-    /// which.
+    /// which. `{wire}` stands for where a program printed that its wiretap listens.
     pub address: Option<SocketAddr>,
+    /// Whether the server speaks UDP: then so does a wiretap in front of it.
+    #[serde(default)]
+    pub udp: bool,
     /// The broker that its programs need; `{broker}` in the steps stands for its URL.
     pub broker: Option<Kind>,
     /// What the class should notice. The steps assert it.
@@ -37,6 +37,14 @@ impl Scene {
     /// Whether something is typed into this program.
     pub fn types_into(&self, program: &str) -> bool {
         self.steps.iter().any(|step| step.program == program && step.typed.is_some())
+    }
+
+    /// The crates whose programs its commands run.
+    pub fn packages(&self) -> Vec<&str> {
+        let commands = self.steps.iter().filter_map(|step| step.run.as_deref());
+        let packages =
+            commands.filter_map(|run| run.strip_prefix("cargo run -q -p "));
+        packages.filter_map(|rest| rest.split(' ').next()).collect()
     }
 }
 
@@ -82,8 +90,7 @@ pub fn find(names: &[String]) -> Result<Vec<Scene>> {
             scenes.push(load(name, Path::new(name))?);
         } else if crates.contains(name) {
             for path in scenes_of(name)? {
-                let scene = load(name, &path)?;
-                scenes.push(Scene { is_of_a_crate: true, ..scene });
+                scenes.push(load(name, &path)?);
             }
         } else {
             bail!("there is no scene '{name}'; there are: {}", crates.join(", "));

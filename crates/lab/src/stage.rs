@@ -23,6 +23,8 @@ pub const ENDING: Duration = Duration::from_secs(5);
 pub enum Event {
     /// A program, by its place on the stage, printed a line.
     Line(usize, String),
+    /// Something crossed between the programs.
+    Wire(String),
     /// One of a program's two output streams ended.
     Closed(usize),
     /// Somebody typed a line.
