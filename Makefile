@@ -1,7 +1,7 @@
 # The front door: `make` lists what it can do.
 
-# The examples are the crates that have a scene.
-EXAMPLES := $(patsubst crates/%/demo.toml,%,$(wildcard crates/*/demo.toml))
+# The examples bring along what their tests need; the tools borrow it.
+EXAMPLES := $(patsubst crates/%/tests/program,%,$(wildcard crates/*/tests/program))
 
 # What install.sh unpacks where nobody is root.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)

@@ -18,13 +18,14 @@ pub fn read(path: &Path) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The folders of the examples: the members of the workspace that have a scene.
+/// The folders of the examples: the members of the workspace that bring along what
+/// their tests need. The tools borrow it.
 pub fn examples() -> Vec<PathBuf> {
     let manifest = read(&root().join("Cargo.toml"));
     let members = manifest.lines().filter_map(|line| line.trim().strip_prefix('"'));
     let folders = members.map(|line| root().join(line.trim_end_matches([',', '"'])));
     let examples: Vec<_> =
-        folders.filter(|path| path.join("demo.toml").exists()).collect();
+        folders.filter(|path| path.join("tests/program").exists()).collect();
     assert!(examples.len() >= 5, "{examples:?}");
     examples
 }
