@@ -9,10 +9,10 @@
 //!           3$ cargo run -p mqtt-temperature --bin mqtt-publisher
 //! See:      `Publishing: <n>`; what it sends, in the second terminal.
 
-use std::{io, mem, time::Duration};
+use std::{io, mem, process, sync::LazyLock, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::{CommandFactory, Parser, error::ErrorKind, value_parser};
+use anyhow::{Result, bail, ensure};
+use clap::{Parser, value_parser};
 use paho_mqtt::{AsyncClient, ConnectOptions, ConnectOptionsBuilder};
 use paho_mqtt::{CreateOptionsBuilder, Error, MQTT_VERSION_3_1_1, Message};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -20,30 +20,30 @@ use tokio::{select, signal, sync::Notify, task::JoinSet};
 
 const HINT: &str = "is a broker running? make brokers";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between tries to connect: the first, and what doubling leads to.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// How long Ctrl-C waits for the broker, once to tell it and once to part.
-const FAREWELL: Duration = Duration::from_millis(400);
-/// Messages kept until the broker has acknowledged them; then the next one waits. A
-/// bound, since a broker may stay away for long; and no message is dropped for it.
-const MAX_UNACKNOWLEDGED: usize = 100;
+/// How long the broker may take to hear that this is the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Messages not acknowledged yet: with so many, the next one waits. Memory has an end
+/// and the absence of a broker may have none; to drop one would break the promise.
+const MAX_UNACKNOWLEDGED: usize = 64;
 
-/// Told by the library's thread that the connection is gone.
+static ARGUMENTS: LazyLock<Arguments> = LazyLock::new(Arguments::parse);
+/// Told by the library's own thread.
 static LOST: Notify = Notify::const_new();
 
 /// Publishes a temperature by MQTT 3.1.1, again and again.
 ///
-/// Also publishes `online` on TOPIC/status, and leaves the broker a last will: to
-/// publish `offline` there when this program dies. Tries three times to connect; a
-/// connection lost later is replaced. Exit status 0 after `--count`, Ctrl-C or
-/// SIGTERM; 1 without a broker, or when a message of QoS 1 or 2 could not be
-/// delivered; 2 for a wrong argument.
+/// TOPIC/status says whether it lives: `online`, and `offline` once it has ended; or
+/// died, since that is its last will. Tries three times to connect; a connection lost
+/// later is replaced, and what was not acknowledged is sent again. Exit status 0 after
+/// `--count`, Ctrl-C or SIGTERM; 1 without a broker, or when Ctrl-C leaves messages of
+/// QoS 1 or 2 without an acknowledgement; 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// The broker, mqtt://[USER:PASSWORD@]HOST:PORT
-    #[arg(long, value_name = "URL", env = "MQTT_URL", hide_env_values = true)]
+    /// The broker: mqtt://HOST:PORT or mqtt://USER:PASSWORD@HOST:PORT
+    #[arg(long, env = "MQTT_URL", hide_env_values = true, value_name = "URL")]
     #[arg(default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
     /// What to publish on
@@ -52,29 +52,26 @@ struct Arguments {
     /// Seconds between two messages
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     interval: Duration,
-    /// Messages to publish; without it, until Ctrl-C
-    #[arg(long)]
-    count: Option<u64>,
+    /// Messages to publish; without it there is no end
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    count: u64,
     /// Quality of service: 0 at most once, 1 at least once, 2 exactly once
-    #[arg(long, value_parser = value_parser!(i32).range(0..=2), default_value = "0")]
+    #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
     qos: i32,
-    /// Let the broker keep the last temperature for who subscribes later
+    /// Let the broker keep the last temperature for those who subscribe later
     #[arg(long)]
     retain: bool,
-    /// A name that no other client of the broker has; random if left out
-    #[arg(long, value_name = "NAME")]
-    client_id: Option<String>,
-    /// Seconds of silence after which the broker is asked for a sign of life
-    #[arg(long, value_name = "SECONDS", default_value = "60")]
-    #[arg(value_parser = value_parser!(u64).range(1..=65535))]
-    keep_alive: u64,
+    /// The name of this client, which no other may have; random if left out
+    #[arg(long, hide_default_value = true)]
+    #[arg(default_value_t = format!("publisher{:08x}", fastrand::u32(..)))]
+    client_id: String,
 }
 
 /// Checks the name of a topic, to which `/status` is going to be added.
 fn topic(text: &str) -> Result<String> {
-    ensure!(!text.contains(['+', '#']), "+ and # are for those who subscribe");
-    ensure!(!text.contains(char::is_control), "it has no control characters, as NUL");
-    ensure!((1..=65_528).contains(&text.len()), "it has 1 to 65528 bytes");
+    let is_bad = |c: char| matches!(c, '+' | '#') || c.is_control();
+    ensure!(!text.contains(is_bad), "it takes no +, no # and no control characters");
+    ensure!((1..=65_528).contains(&text.len()), "it takes 1 to 65528 bytes");
     Ok(text.to_string())
 }
 
@@ -82,47 +79,52 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// Takes a broker's URL apart: where it is, and who we are, which nobody else sees.
-fn broker(url: &str) -> Result<(String, Option<(&str, &str)>)> {
-    let rest = url.strip_prefix("mqtt://").unwrap_or_default();
-    let (login, address) =
-        rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
-    let (host, port) =
-        address.trim_end_matches('/').rsplit_once(':').unwrap_or_default();
-    ensure!(
-        !host.is_empty() && port.parse::<u16>().is_ok(),
-        "--broker takes mqtt://HOST:PORT or mqtt://USER:PASSWORD@HOST:PORT, without TLS"
-    );
-    let login = login.map(|login| login.split_once(':').unwrap_or((login, "")));
-    Ok((format!("mqtt://{host}:{port}"), login))
-}
-
-struct Publisher {
-    arguments: Arguments,
-    client: AsyncClient,
-    options: ConnectOptions,
-    url: String,
-}
-
-/// What was published: how often, and a task for each message not yet acknowledged.
-#[derive(Default)]
-struct Deliveries {
-    begun: u64,
-    tasks: JoinSet<()>,
-}
-
 /// The event loop. What the network brings, the library reads on a thread of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let publisher = Publisher::new(Arguments::parse())?;
-    let mut deliveries = Deliveries::default();
-    let patience = select! {
+    let (url, options) = broker(&ARGUMENTS.broker);
+    let new =
+        CreateOptionsBuilder::new().server_uri(url).client_id(&ARGUMENTS.client_id);
+    let client = AsyncClient::new(new.finalize())?;
+    client.set_connection_lost_callback(|_| LOST.notify_one());
+    // Never dropped, since that takes a second, and says goodbye even when nobody
+    // heard `offline`, and the last will has to tell.
+    mem::forget(client.clone());
+    // A task for each message that is not acknowledged yet.
+    let mut tasks = JoinSet::new();
+    select! {
         biased; // Signals must be caught before the publisher says that it is ready.
-        result = signal::ctrl_c() => result.map(|()| FAREWELL)?,
-        result = terminated() => result.map(|()| FAREWELL)?,
-        result = publisher.run(&mut deliveries) => result.map(|()| REPLY_TIMEOUT)?,
-    };
-    publisher.stop(deliveries, patience).await
+        result = signal::ctrl_c() => result?,
+        result = terminated() => result?,
+        result = run(&client, options, &mut tasks) => result?,
+    }
+    stop(&client, tasks).await
+}
+
+/// Takes the URL apart: where the broker is, and how to connect to it.
+fn broker(url: &str) -> (String, ConnectOptions) {
+    let rest = url.strip_prefix("mqtt://").unwrap_or_default();
+    let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let (host, port) = address.rsplit_once(':').unwrap_or_default();
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        // Not left to clap, which would show the password.
+        eprintln!(
+            "error: --broker takes mqtt://HOST:PORT or mqtt://NAME:PASSWORD@HOST:PORT"
+        );
+        process::exit(2);
+    }
+    let mut options = ConnectOptionsBuilder::with_mqtt_version(MQTT_VERSION_3_1_1);
+    options.connect_timeout(CONNECT_TIMEOUT).max_inflight(MAX_UNACKNOWLEDGED as i32);
+    // Above QoS 0 the broker remembers, across connections, what it has received.
+    options.clean_session(ARGUMENTS.qos == 0).will_message(status("offline"));
+    if let Some((user, password)) = login.split_once(':') {
+        options.user_name(user).password(password);
+    }
+    (format!("mqtt://{address}"), options.finalize())
+}
+
+fn status(text: &str) -> Message {
+    Message::new_retained(format!("{}/status", ARGUMENTS.topic), text, 1)
 }
 
 /// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
@@ -134,26 +136,96 @@ async fn terminated() -> io::Result<()> {
     Ok(())
 }
 
-impl Publisher {
-    fn new(arguments: Arguments) -> Result<Publisher> {
-        let (url, login) = broker(&arguments.broker).unwrap_or_else(|error| {
-            // Not left to clap, which would show the password.
-            Arguments::command().error(ErrorKind::ValueValidation, error).exit()
-        });
-        let random = format!("publisher{:08x}", fastrand::u32(..));
-        let client = CreateOptionsBuilder::new()
-            .server_uri(&url)
-            .client_id(arguments.client_id.clone().unwrap_or(random))
-            .send_while_disconnected(true)
-            .max_buffered_messages(2 * MAX_UNACKNOWLEDGED as i32)
-            .create_client()?;
-        client.set_connection_lost_callback(|_| LOST.notify_one());
-        let mut options = ConnectOptionsBuilder::with_mqtt_version(MQTT_VERSION_3_1_1);
-        options.connect_timeout(CONNECT_TIMEOUT);
-        options.keep_alive_interval(Duration::from_secs(arguments.keep_alive));
-        if let Some((user, password)) = login {
-            options.user_name(user).password(password);
+/// Publishes while there is a connection, and replaces one that is lost.
+async fn run(
+    client: &AsyncClient,
+    options: ConnectOptions,
+    tasks: &mut JoinSet<()>,
+) -> Result<()> {
+    let (url, mut tries, mut pause) = (client.server_uri(), 3, FIRST_PAUSE);
+    let mut left = ARGUMENTS.count;
+    loop {
+        match client.connect(options.clone()).await {
+            Ok(_) => {
+                println!("Connected to {}", printable(url.as_bytes()));
+                client.publish(status("online"));
+                select! {
+                    () = publish(client, tasks, &mut left) => return Ok(()),
+                    () = LOST.notified() => eprintln!("Lost connection with {url}, reconnecting"),
+                }
+                (tries, pause) = (u32::MAX, FIRST_PAUSE);
+            }
+            Err(Error::ConnectReturn(why)) => bail!("{url} refuses: {why}"),
+            Err(_) if tries == 1 => bail!("cannot connect to {url} ({HINT})"),
+            Err(_) => tries -= 1,
         }
-        Ok(Publisher { arguments, client, options: options.finalize(), url })
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
     }
+}
+
+/// Publishes at each interval; returns when the last message is acknowledged.
+async fn publish(client: &AsyncClient, tasks: &mut JoinSet<()>, left: &mut u64) {
+    let new = if ARGUMENTS.retain { Message::new_retained } else { Message::new };
+    let mut next = Instant::now();
+    while *left > 0 || !tasks.is_empty() {
+        select! {
+                    Some(_) = tasks.join_next() => {}
+                    () = sleep_until(next), if *left > 0 && tasks.len() < MAX_UNACKNOWLEDGED => {
+                        let text = format!("{:.2}", 20.0 + 5.0 * fastrand::f64());
+                        println!("Publishing: {text}");
+                        let message = new(&*ARGUMENTS.topic, text, ARGUMENTS.qos);
+                        tasks.spawn(deliver(client.clone(), message));
+                        *left -= 1;
+                        if !ARGUMENTS.interval.is_zero() {
+         next = Instant::now() + ARGUMENTS.interval;
+        }
+                    }
+                }
+    }
+}
+
+/// Publishes a message until it is acknowledged (QoS 1 and 2) or sent (QoS 0).
+async fn deliver(client: AsyncClient, message: Message) {
+    // The library sends again what a lost connection leaves open. It gives up only
+    // when the broker has lost the session, which happens when it is killed.
+    while client.publish(message.clone()).await.is_err() {
+        sleep(FIRST_PAUSE).await;
+    }
+}
+
+/// Waits for the last acknowledgements, and says goodbye.
+async fn stop(client: &AsyncClient, mut tasks: JoinSet<()>) -> Result<()> {
+    let goodbye = async {
+        while tasks.join_next().await.is_some() {}
+        client.publish(status("offline")).await?;
+        client.disconnect(None).await
+    };
+    let _ = timeout(FAREWELL, goodbye).await;
+    println!("Publishing stopped");
+    let lost = if ARGUMENTS.qos > 0 { tasks.len() } else { 0 };
+    ensure!(lost == 0, "{lost} messages were not acknowledged");
+    Ok(())
+}
+
+/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
+fn printable(data: &[u8]) -> String {
+    let mut out = String::with_capacity(data.len().min(804));
+    for chunk in data[..data.len().min(804)].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                ' '..='~' => out.push(c),
+                _ if c.is_control() => out.extend(c.escape_unicode()),
+                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
+                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
+                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
+                _ => out.push(c),
+            }
+        }
+        out.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    if let Some((cut, _)) = out.char_indices().nth(200) {
+        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
+    }
+    out
 }
