@@ -115,8 +115,8 @@ fn broker(url: &str) -> (String, ConnectOptions) {
     }
     let mut options = ConnectOptionsBuilder::with_mqtt_version(MQTT_VERSION_3_1_1);
     options.connect_timeout(CONNECT_TIMEOUT).max_inflight(MAX_UNACKNOWLEDGED as i32);
-    // Above QoS 0 the broker remembers, across connections, what it has received.
-    options.clean_session(ARGUMENTS.qos == 0).will_message(status("offline"));
+    // Exactly once needs a broker that remembers, across connections, what it has.
+    options.clean_session(ARGUMENTS.qos < 2).will_message(status("offline"));
     if let Some((user, password)) = login.split_once(':') {
         options.user_name(user).password(password);
     }
