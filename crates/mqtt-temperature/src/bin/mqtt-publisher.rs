@@ -19,15 +19,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio::{select, signal, sync::Notify, task::JoinSet};
 
 const HINT: &str = "is a broker running? make brokers";
+const LOGIN: &str = "is the login right? mqtt://NAME:PASSWORD@HOST:PORT";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between tries to connect: the first, and what doubling leads to.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// How long the broker may take to hear that this is the end.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// Messages not acknowledged yet: with so many, the next one waits. Memory has an end
 /// and the absence of a broker may have none; to drop one would break the promise.
-const MAX_UNACKNOWLEDGED: usize = 64;
+const MAX_PENDING: usize = 64;
+/// Of them so many are on their way. Mosquitto, too, has a window of 20: what comes
+/// beyond it at QoS 2 it acknowledges, and loses.
+const IN_FLIGHT: i32 = 20;
 
 static ARGUMENTS: LazyLock<Arguments> = LazyLock::new(Arguments::parse);
 /// Told by the library's own thread.
@@ -42,7 +44,7 @@ static LOST: Notify = Notify::const_new();
 /// QoS 1 or 2 without an acknowledgement; 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// The broker: mqtt://HOST:PORT or mqtt://USER:PASSWORD@HOST:PORT
+    /// The broker: mqtt://HOST:PORT, or mqtt://NAME:PASSWORD@HOST:PORT
     #[arg(long, env = "MQTT_URL", hide_env_values = true, value_name = "URL")]
     #[arg(default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
@@ -61,9 +63,8 @@ struct Arguments {
     /// Let the broker keep the last temperature for those who subscribe later
     #[arg(long)]
     retain: bool,
-    /// The name of this client, which no other may have; random if left out
-    #[arg(long, hide_default_value = true)]
-    #[arg(default_value_t = format!("publisher{:08x}", fastrand::u32(..)))]
+    /// The name of this client, which no other may have
+    #[arg(long, default_value_t = format!("publisher{:08x}", fastrand::u32(..)))]
     client_id: String,
 }
 
@@ -82,10 +83,8 @@ fn seconds(text: &str) -> Result<Duration> {
 /// The event loop. What the network brings, the library reads on a thread of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let (url, options) = broker(&ARGUMENTS.broker);
-    let new =
-        CreateOptionsBuilder::new().server_uri(url).client_id(&ARGUMENTS.client_id);
-    let client = AsyncClient::new(new.finalize())?;
+    let new = CreateOptionsBuilder::new().server_uri(broker().0);
+    let client = AsyncClient::new(new.client_id(&ARGUMENTS.client_id).finalize())?;
     client.set_connection_lost_callback(|_| LOST.notify_one());
     // Never dropped, since that takes a second, and says goodbye even when nobody
     // heard `offline`, and the last will has to tell.
@@ -96,28 +95,27 @@ async fn main() -> Result<()> {
         biased; // Signals must be caught before the publisher says that it is ready.
         result = signal::ctrl_c() => result?,
         result = terminated() => result?,
-        result = run(&client, options, &mut tasks) => result?,
+        result = run(&client, &mut tasks) => result?,
     }
     stop(&client, tasks).await
 }
 
 /// Takes the URL apart: where the broker is, and how to connect to it.
-fn broker(url: &str) -> (String, ConnectOptions) {
-    let rest = url.strip_prefix("mqtt://").unwrap_or_default();
-    let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+fn broker() -> (String, ConnectOptions) {
+    let rest = ARGUMENTS.broker.strip_prefix("mqtt://").unwrap_or_default();
+    let (login, address) = rest.rsplit_once('@').unwrap_or((":", rest));
     let (host, port) = address.rsplit_once(':').unwrap_or_default();
-    if host.is_empty() || port.parse::<u16>().is_err() {
+    let is_place = !host.is_empty() && port.parse::<u16>().is_ok();
+    let (Some((user, password)), true) = (login.split_once(':'), is_place) else {
         // Not left to clap, which would show the password.
-        eprintln!(
-            "error: --broker takes mqtt://HOST:PORT or mqtt://NAME:PASSWORD@HOST:PORT"
-        );
+        eprintln!("error: --broker takes mqtt://[NAME:PASSWORD@]HOST:PORT");
         process::exit(2);
-    }
+    };
     let mut options = ConnectOptionsBuilder::with_mqtt_version(MQTT_VERSION_3_1_1);
-    options.connect_timeout(CONNECT_TIMEOUT).max_inflight(MAX_UNACKNOWLEDGED as i32);
+    options.connect_timeout(CONNECT_TIMEOUT).max_inflight(IN_FLIGHT);
     // Exactly once needs a broker that remembers, across connections, what it has.
     options.clean_session(ARGUMENTS.qos < 2).will_message(status("offline"));
-    if let Some((user, password)) = login.split_once(':') {
+    if !user.is_empty() {
         options.user_name(user).password(password);
     }
     (format!("mqtt://{address}"), options.finalize())
@@ -137,13 +135,9 @@ async fn terminated() -> io::Result<()> {
 }
 
 /// Publishes while there is a connection, and replaces one that is lost.
-async fn run(
-    client: &AsyncClient,
-    options: ConnectOptions,
-    tasks: &mut JoinSet<()>,
-) -> Result<()> {
-    let (url, mut tries, mut pause) = (client.server_uri(), 3, FIRST_PAUSE);
-    let mut left = ARGUMENTS.count;
+async fn run(client: &AsyncClient, tasks: &mut JoinSet<()>) -> Result<()> {
+    let (url, options) = broker();
+    let (mut tries, mut pause, mut left) = (3, PAUSE, ARGUMENTS.count);
     loop {
         match client.connect(options.clone()).await {
             Ok(_) => {
@@ -151,16 +145,16 @@ async fn run(
                 client.publish(status("online"));
                 select! {
                     () = publish(client, tasks, &mut left) => return Ok(()),
-                    () = LOST.notified() => eprintln!("Lost connection with {url}, reconnecting"),
+                    () = LOST.notified() => eprintln!("Lost connection, reconnecting"),
                 }
-                (tries, pause) = (u32::MAX, FIRST_PAUSE);
+                (tries, pause) = (u32::MAX, PAUSE);
             }
-            Err(Error::ConnectReturn(why)) => bail!("{url} refuses: {why}"),
+            Err(Error::ConnectReturn(why)) => bail!("{url} refuses: {why} ({LOGIN})"),
             Err(_) if tries == 1 => bail!("cannot connect to {url} ({HINT})"),
             Err(_) => tries -= 1,
         }
         sleep(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
+        pause = LONGEST_PAUSE.min(2 * pause);
     }
 }
 
@@ -170,18 +164,15 @@ async fn publish(client: &AsyncClient, tasks: &mut JoinSet<()>, left: &mut u64) 
     let mut next = Instant::now();
     while *left > 0 || !tasks.is_empty() {
         select! {
-                    Some(_) = tasks.join_next() => {}
-                    () = sleep_until(next), if *left > 0 && tasks.len() < MAX_UNACKNOWLEDGED => {
-                        let text = format!("{:.2}", 20.0 + 5.0 * fastrand::f64());
-                        println!("Publishing: {text}");
-                        let message = new(&*ARGUMENTS.topic, text, ARGUMENTS.qos);
-                        tasks.spawn(deliver(client.clone(), message));
-                        *left -= 1;
-                        if !ARGUMENTS.interval.is_zero() {
-         next = Instant::now() + ARGUMENTS.interval;
+            Some(_) = tasks.join_next() => {}
+            () = sleep_until(next), if *left > 0 && tasks.len() < MAX_PENDING => {
+                let text = format!("{:.2}", 20.0 + 5.0 * fastrand::f64());
+                println!("Publishing: {text}");
+                let message = new(&ARGUMENTS.topic, text, ARGUMENTS.qos);
+                tasks.spawn(deliver(client.clone(), message));
+                (*left, next) = (*left - 1, next + ARGUMENTS.interval);
+            }
         }
-                    }
-                }
     }
 }
 
@@ -190,7 +181,7 @@ async fn deliver(client: AsyncClient, message: Message) {
     // The library sends again what a lost connection leaves open. It gives up only
     // when the broker has lost the session, which happens when it is killed.
     while client.publish(message.clone()).await.is_err() {
-        sleep(FIRST_PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 
@@ -201,7 +192,7 @@ async fn stop(client: &AsyncClient, mut tasks: JoinSet<()>) -> Result<()> {
         client.publish(status("offline")).await?;
         client.disconnect(None).await
     };
-    let _ = timeout(FAREWELL, goodbye).await;
+    let _ = timeout(Duration::from_millis(500), goodbye).await;
     println!("Publishing stopped");
     let lost = if ARGUMENTS.qos > 0 { tasks.len() } else { 0 };
     ensure!(lost == 0, "{lost} messages were not acknowledged");

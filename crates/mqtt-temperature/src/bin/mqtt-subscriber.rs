@@ -20,18 +20,18 @@ use paho_mqtt::{CreateOptionsBuilder, Error, MQTT_VERSION_3_1_1, Message};
 use tokio::{select, signal, sync::Notify, time::sleep, time::timeout};
 
 const HINT: &str = "is a broker running? make brokers";
+const LOGIN: &str = "is the login right? mqtt://NAME:PASSWORD@HOST:PORT";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pauses between tries to connect: the first, and what doubling leads to.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// How long the broker may take to hear that this is the end.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 static ARGUMENTS: LazyLock<Arguments> = LazyLock::new(Arguments::parse);
 /// Told by the library's own thread.
 static LOST: Notify = Notify::const_new();
-/// Retained messages that came before the answer to the subscription.
+/// Retained messages that came before the answer to the subscription, and what came
+/// after them: printed later, so that the lines are in order.
 static EARLY: Mutex<Option<Vec<Message>>> = Mutex::new(None);
 
 /// Prints what is published on topics by MQTT 3.1.1.
@@ -41,7 +41,7 @@ static EARLY: Mutex<Option<Vec<Message>>> = Mutex::new(None);
 /// argument.
 #[derive(Parser)]
 struct Arguments {
-    /// The broker: mqtt://HOST:PORT or mqtt://NAME:PASSWORD@HOST:PORT
+    /// The broker: mqtt://HOST:PORT, or mqtt://NAME:PASSWORD@HOST:PORT
     #[arg(long, env = "MQTT_URL", hide_env_values = true, value_name = "URL")]
     #[arg(default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
@@ -54,10 +54,13 @@ struct Arguments {
     /// Let the broker collect messages, but for those of QoS 0, while this is away
     #[arg(long, requires = "client_id")]
     persistent: bool,
-    /// The name of this client, which no other may have; random if left out
-    #[arg(long, hide_default_value = true)]
-    #[arg(default_value_t = format!("subscriber{:08x}", fastrand::u32(..)))]
+    /// The name of this client, which no other may have
+    #[arg(long, default_value_t = format!("subscriber{:08x}", fastrand::u32(..)))]
     client_id: String,
+    /// Seconds of silence after which the broker is asked for a sign of life
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    #[arg(value_parser = value_parser!(u64).range(1..=65535))]
+    keep_alive: u64,
 }
 
 /// Checks the name of a topic, in which + and # stand for whole levels.
@@ -75,10 +78,8 @@ fn filter(text: &str) -> Result<String> {
 /// The event loop. What the network brings, the library reads on a thread of its own.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let (url, options) = broker(&ARGUMENTS.broker);
-    let new =
-        CreateOptionsBuilder::new().server_uri(url).client_id(&ARGUMENTS.client_id);
-    let client = AsyncClient::new(new.finalize())?;
+    let new = CreateOptionsBuilder::new().server_uri(broker().0);
+    let client = AsyncClient::new(new.client_id(&ARGUMENTS.client_id).finalize())?;
     client.set_connection_lost_callback(|_| LOST.notify_one());
     client.set_message_callback(|_, message| message.into_iter().for_each(arrived));
     // Never dropped, since that takes a second.
@@ -87,28 +88,27 @@ async fn main() -> Result<()> {
         biased; // Signals must be caught before the subscriber says that it is ready.
         result = signal::ctrl_c() => result?,
         result = terminated() => result?,
-        result = stay_subscribed(&client, options) => result?,
+        result = stay_subscribed(&client) => result?,
     }
-    let _ = timeout(FAREWELL, client.disconnect(None)).await;
+    let _ = timeout(Duration::from_millis(500), client.disconnect(None)).await;
     Ok(())
 }
 
 /// Takes the URL apart: where the broker is, and how to connect to it.
-fn broker(url: &str) -> (String, ConnectOptions) {
-    let rest = url.strip_prefix("mqtt://").unwrap_or_default();
-    let (login, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+fn broker() -> (String, ConnectOptions) {
+    let rest = ARGUMENTS.broker.strip_prefix("mqtt://").unwrap_or_default();
+    let (login, address) = rest.rsplit_once('@').unwrap_or((":", rest));
     let (host, port) = address.rsplit_once(':').unwrap_or_default();
-    if host.is_empty() || port.parse::<u16>().is_err() {
+    let is_place = !host.is_empty() && port.parse::<u16>().is_ok();
+    let (Some((user, password)), true) = (login.split_once(':'), is_place) else {
         // Not left to clap, which would show the password.
-        eprintln!(
-            "error: --broker takes mqtt://HOST:PORT or mqtt://NAME:PASSWORD@HOST:PORT"
-        );
+        eprintln!("error: --broker takes mqtt://[NAME:PASSWORD@]HOST:PORT");
         process::exit(2);
-    }
+    };
     let mut options = ConnectOptionsBuilder::with_mqtt_version(MQTT_VERSION_3_1_1);
-    options.connect_timeout(CONNECT_TIMEOUT);
-    options.clean_session(!ARGUMENTS.persistent);
-    if let Some((user, password)) = login.split_once(':') {
+    options.connect_timeout(CONNECT_TIMEOUT).clean_session(!ARGUMENTS.persistent);
+    options.keep_alive_interval(Duration::from_secs(ARGUMENTS.keep_alive));
+    if !user.is_empty() {
         options.user_name(user).password(password);
     }
     (format!("mqtt://{address}"), options.finalize())
@@ -124,31 +124,26 @@ async fn terminated() -> io::Result<()> {
 }
 
 /// Connects and subscribes, and does so again whenever the connection is lost.
-async fn stay_subscribed(
-    client: &AsyncClient,
-    options: ConnectOptions,
-) -> Result<()> {
-    let (url, mut tries, mut pause) = (client.server_uri(), 3, FIRST_PAUSE);
+async fn stay_subscribed(client: &AsyncClient) -> Result<()> {
+    let (url, options) = broker();
+    let (mut tries, mut pause) = (3, PAUSE);
     loop {
         *early() = Some(Vec::new());
         match client.connect(options.clone()).await {
             Ok(_) => {
                 subscribe(client).await?;
-                if tries > 3 {
-                    eprintln!("Connected again");
-                }
                 while client.is_connected() {
                     LOST.notified().await;
                 }
-                eprintln!("Lost connection with {url}, reconnecting");
-                (tries, pause) = (u32::MAX, FIRST_PAUSE);
+                eprintln!("Lost connection, reconnecting");
+                (tries, pause) = (u32::MAX, PAUSE);
             }
-            Err(Error::ConnectReturn(why)) => bail!("{url} refuses: {why}"),
+            Err(Error::ConnectReturn(why)) => bail!("{url} refuses: {why} ({LOGIN})"),
             Err(_) if tries == 1 => bail!("cannot connect to {url} ({HINT})"),
             Err(_) => tries -= 1,
         }
         sleep(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
+        pause = LONGEST_PAUSE.min(2 * pause);
     }
 }
 
@@ -157,7 +152,7 @@ async fn subscribe(client: &AsyncClient) -> Result<()> {
     for topic in &ARGUMENTS.topic {
         let answer = client.subscribe(topic, ARGUMENTS.qos);
         match timeout(REPLY_TIMEOUT, answer).await {
-            Ok(Ok(_)) => println!("Subscribed to '{topic}'"),
+            Ok(Ok(_)) => println!("Subscribed to '{}'", printable(topic.as_bytes())),
             Ok(Err(Error::Failure)) => bail!("the broker refuses '{topic}'"),
             // The connection is lost, or of no use.
             _ => return Ok(drop(client.disconnect(None).await)),
@@ -174,7 +169,7 @@ fn early() -> MutexGuard<'static, Option<Vec<Message>>> {
 /// Called by the library's thread, which acknowledges the message afterwards.
 fn arrived(message: Message) {
     match early().as_mut() {
-        Some(early) if message.retained() => early.push(message),
+        Some(early) if message.retained() || !early.is_empty() => early.push(message),
         _ => print(message),
     }
 }
