@@ -18,6 +18,7 @@ use paho_mqtt::{CreateOptionsBuilder, Error, MQTT_VERSION_3_1_1, Message};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio::{select, signal, sync::Notify, task::JoinSet};
 
+const BROKER: &str = "mqtt://127.0.0.1:1883";
 const HINT: &str = "is a broker running? make brokers";
 const LOGIN: &str = "is the login right? mqtt://NAME:PASSWORD@HOST:PORT";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,24 +33,17 @@ const MAX_PENDING: usize = 64;
 const IN_FLIGHT: i32 = 20;
 
 static ARGUMENTS: LazyLock<Arguments> = LazyLock::new(Arguments::parse);
-/// Told by the library's own thread.
-static LOST: Notify = Notify::const_new();
+/// Told by the library's own thread that the connection is gone.
+static CUT: Notify = Notify::const_new();
 
-/// Publishes a temperature by MQTT 3.1.1, again and again.
-///
-/// TOPIC/status says whether it lives: `online`, and `offline` once it has ended; or
-/// died, since that is its last will. Tries three times to connect; a connection lost
-/// later is replaced, and what was not acknowledged is sent again. Exit status 0 after
-/// `--count`, Ctrl-C or SIGTERM; 1 without a broker, or when Ctrl-C leaves messages of
-/// QoS 1 or 2 without an acknowledgement; 2 for a wrong argument.
+/// Publishes a temperature by MQTT 3.1.1; exit status 1 if any was not delivered.
 #[derive(Parser)]
 struct Arguments {
     /// The broker: mqtt://HOST:PORT, or mqtt://NAME:PASSWORD@HOST:PORT
-    #[arg(long, env = "MQTT_URL", hide_env_values = true, value_name = "URL")]
-    #[arg(default_value = "mqtt://127.0.0.1:1883")]
+    #[arg(long, env = "MQTT_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
-    /// What to publish on
-    #[arg(long, value_parser = topic, default_value = "myhome/livingroom/temperature")]
+    /// What to publish on; /status below it says whether this program lives
+    #[arg(long, value_parser = name, default_value = "myhome/livingroom/temperature")]
     topic: String,
     /// Seconds between two messages
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
@@ -69,7 +63,7 @@ struct Arguments {
 }
 
 /// Checks the name of a topic, to which `/status` is going to be added.
-fn topic(text: &str) -> Result<String> {
+fn name(text: &str) -> Result<String> {
     let is_bad = |c: char| matches!(c, '+' | '#') || c.is_control();
     ensure!(!text.contains(is_bad), "it takes no +, no # and no control characters");
     ensure!((1..=65_528).contains(&text.len()), "it takes 1 to 65528 bytes");
@@ -85,7 +79,7 @@ fn seconds(text: &str) -> Result<Duration> {
 async fn main() -> Result<()> {
     let new = CreateOptionsBuilder::new().server_uri(broker().0);
     let client = AsyncClient::new(new.client_id(&ARGUMENTS.client_id).finalize())?;
-    client.set_connection_lost_callback(|_| LOST.notify_one());
+    client.set_connection_lost_callback(|_| CUT.notify_one());
     // Never dropped, since that takes a second, and says goodbye even when nobody
     // heard `offline`, and the last will has to tell.
     mem::forget(client.clone());
@@ -145,7 +139,7 @@ async fn run(client: &AsyncClient, tasks: &mut JoinSet<()>) -> Result<()> {
                 client.publish(status("online"));
                 select! {
                     () = publish(client, tasks, &mut left) => return Ok(()),
-                    () = LOST.notified() => eprintln!("Lost connection, reconnecting"),
+                    () = CUT.notified() => eprintln!("Lost connection, reconnecting"),
                 }
                 (tries, pause) = (u32::MAX, PAUSE);
             }

@@ -1,6 +1,6 @@
 //! An MQTT subscriber: prints what anybody publishes on its topics.
 //!
-//! Contract: connects to the broker at mqtt://HOST:PORT; subscribes to each `--topic`;
+//! Contract: connects to the broker at mqtt://HOST:PORT; subscribes to `--topic`;
 //!           expects messages at any time, and prints them before it acknowledges
 //!           them; ends on Ctrl-C or SIGTERM. MQTT 3.1.1 is an OASIS standard.
 //! Slide:    Python Subscriber Example, subscriber.py
@@ -19,6 +19,7 @@ use paho_mqtt::{AsyncClient, ConnectOptions, ConnectOptionsBuilder};
 use paho_mqtt::{CreateOptionsBuilder, Error, MQTT_VERSION_3_1_1, Message};
 use tokio::{select, signal, sync::Notify, time::sleep, time::timeout};
 
+const BROKER: &str = "mqtt://127.0.0.1:1883";
 const HINT: &str = "is a broker running? make brokers";
 const LOGIN: &str = "is the login right? mqtt://NAME:PASSWORD@HOST:PORT";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,25 +29,21 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 static ARGUMENTS: LazyLock<Arguments> = LazyLock::new(Arguments::parse);
-/// Told by the library's own thread.
-static LOST: Notify = Notify::const_new();
+/// Told by the library's own thread that the connection is gone.
+static CUT: Notify = Notify::const_new();
 /// Retained messages that came before the answer to the subscription, and what came
 /// after them: printed later, so that the lines are in order.
 static EARLY: Mutex<Option<Vec<Message>>> = Mutex::new(None);
 
-/// Prints what is published on topics by MQTT 3.1.1.
-///
-/// Tries three times to connect; a connection lost later is replaced. Exit status 0
-/// after Ctrl-C or SIGTERM; 1 without a broker, or when it refuses; 2 for a wrong
-/// argument.
+/// Prints what is published on topics, by MQTT 3.1.1. Exit status 0 after Ctrl-C or
+/// SIGTERM, 1 without a broker or when it refuses, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The broker: mqtt://HOST:PORT, or mqtt://NAME:PASSWORD@HOST:PORT
-    #[arg(long, env = "MQTT_URL", hide_env_values = true, value_name = "URL")]
-    #[arg(default_value = "mqtt://127.0.0.1:1883")]
+    #[arg(long, env = "MQTT_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// What to subscribe to, again for more; + is any one level, # all that follow
-    #[arg(long, value_parser = filter, default_value = "myhome/livingroom/temperature")]
+    #[arg(long, value_parser = name, default_value = "myhome/livingroom/temperature")]
     topic: Vec<String>,
     /// Quality of service: 0 at most once, 1 at least once, 2 exactly once
     #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
@@ -64,7 +61,7 @@ struct Arguments {
 }
 
 /// Checks the name of a topic, in which + and # stand for whole levels.
-fn filter(text: &str) -> Result<String> {
+fn name(text: &str) -> Result<String> {
     let (levels, last) = text.rsplit_once('/').unwrap_or(("", text));
     let is_level = |level: &str| level == "+" || !level.contains(['+', '#']);
     let is_filter =
@@ -80,7 +77,7 @@ fn filter(text: &str) -> Result<String> {
 async fn main() -> Result<()> {
     let new = CreateOptionsBuilder::new().server_uri(broker().0);
     let client = AsyncClient::new(new.client_id(&ARGUMENTS.client_id).finalize())?;
-    client.set_connection_lost_callback(|_| LOST.notify_one());
+    client.set_connection_lost_callback(|_| CUT.notify_one());
     client.set_message_callback(|_, message| message.into_iter().for_each(arrived));
     // Never dropped, since that takes a second.
     mem::forget(client.clone());
@@ -133,7 +130,7 @@ async fn stay_subscribed(client: &AsyncClient) -> Result<()> {
             Ok(_) => {
                 subscribe(client).await?;
                 while client.is_connected() {
-                    LOST.notified().await;
+                    CUT.notified().await;
                 }
                 eprintln!("Lost connection, reconnecting");
                 (tries, pause) = (u32::MAX, PAUSE);
@@ -154,8 +151,11 @@ async fn subscribe(client: &AsyncClient) -> Result<()> {
         match timeout(REPLY_TIMEOUT, answer).await {
             Ok(Ok(_)) => println!("Subscribed to '{}'", printable(topic.as_bytes())),
             Ok(Err(Error::Failure)) => bail!("the broker refuses '{topic}'"),
-            // The connection is lost, or of no use.
-            _ => return Ok(drop(client.disconnect(None).await)),
+            // The connection is lost, or of no use: the caller will connect again.
+            _ => {
+                let _ = client.disconnect(None).await;
+                return Ok(());
+            }
         }
     }
     early().take().into_iter().flatten().for_each(print);
