@@ -747,7 +747,7 @@ fn a_publisher_with_a_count_ends_when_the_last_message_is_acknowledged() {
         // The first is that of the status.
         acknowledged != 3 || released.recv().is_ok()
     }));
-    let often = ["--qos", "1", "--interval", "0", "--count", "2"];
+    let often = ["--qos", "1", "--interval", "0.01", "--count", "2"];
     let mut publisher = start(PUBLISHER, &proxy.url(), &topic.0, &often);
     publisher.wait_for("Publishing: ");
     publisher.wait_for("Publishing: ");
@@ -772,7 +772,7 @@ fn ctrl_c_ends_within_a_second_and_tells_what_was_not_acknowledged() {
                 .then(|| is_closed.recv_timeout(PATIENCE));
             true
         }));
-        let often = ["--qos", qos, "--interval", "0", "--count", "3"];
+        let often = ["--qos", qos, "--interval", "0.01", "--count", "3"];
         let mut publisher = start(PUBLISHER, &proxy.url(), &topic.0, &often);
         for _ in 0..3 {
             publisher.wait_for("Publishing: ");
