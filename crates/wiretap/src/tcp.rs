@@ -356,7 +356,7 @@ impl Connection {
             let start = if is_here { place(message.start) } else { last };
             let end = if is_here { place(message.end) } else { last };
             last = end;
-            if is_here && self.swallows(&message.name) {
+            if is_here && self.swallows(&message) {
                 let name = message.name.clone();
                 steps.push(Step::Lose(message, head));
                 steps.push(Step::Act(start, Act::Swallow(name)));
@@ -375,9 +375,9 @@ impl Connection {
         steps
     }
 
-    fn swallows(&self, name: &str) -> bool {
+    fn swallows(&self, message: &Message) -> bool {
         let wanted = self.tap.options.faults.swallow.as_ref();
-        wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
+        wanted.is_some_and(|wanted| begins(message, wanted))
             && self.tap.swallows.take()
     }
 
@@ -547,4 +547,12 @@ impl Head {
         let room = HEX_MOST - self.bytes.len().min(HEX_MOST);
         self.bytes.extend(bytes.iter().skip(new).take(room));
     }
+}
+
+/// Whether name and details, as they are shown, begin with these words.
+fn begins(message: &Message, words: &str) -> bool {
+    let shown = format!("{} {}", message.name, message.details);
+    let beginning = shown.get(..words.len()).unwrap_or_default();
+    let is_whole = !shown[beginning.len()..].starts_with(char::is_alphanumeric);
+    beginning.eq_ignore_ascii_case(words) && is_whole
 }

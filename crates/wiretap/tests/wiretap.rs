@@ -530,6 +530,19 @@ fn a_swallowed_message_is_lost_and_what_came_before_it_is_not() {
 }
 
 #[test]
+fn more_words_of_its_line_choose_which_message_is_swallowed() {
+    let (listener, target) = listen();
+    let (_wiretap, address) = tap(&target, &["--swallow", "puback packet 1"]);
+    let (client, server) = pair(&listener, address);
+    send(&client, CONNECT);
+    receive(&server, CONNECT.len());
+    // Of packets 2 and 11, which begins like it, first.
+    let others = [0x40, 2, 0, 2, 0x40, 2, 0, 11];
+    send(&server, &[&others, PUBACK].concat());
+    assert_eq!(receive_all(&client), (others.to_vec(), true));
+}
+
+#[test]
 fn a_frozen_connection_forwards_nothing_until_it_thaws() {
     let (listener, target) = listen();
     let (wiretap, address) =
