@@ -11,6 +11,7 @@ mod procfs;
 mod program;
 mod sockets;
 mod threads;
+mod wire;
 
 use program::Program;
 
