@@ -23,7 +23,7 @@ demo: rust ## Play the whole lecture (this is the main one)
 
 demo-%: rust ## Play one example, such as make demo-tcp-echo
 	@case $* in \
-	    mqtt-*) sh crates/lab/install.sh $(MQTT) ;; \
+	    mqtt-* | wiretap) sh crates/lab/install.sh $(MQTT) ;; \
 	    rabbitmq-*) sh crates/lab/install.sh $(AMQP) ;; \
 	esac
 	cargo run -p lab -- demo $(if $(WIRE),--wire) $*

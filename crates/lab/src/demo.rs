@@ -93,7 +93,8 @@ struct Tour {
     address: Option<SocketAddr>,
     /// Who listens there, once that is known.
     server: Option<Server>,
-    /// What `{wire}` stands for.
+    /// What `{other}` and `{wire}` stand for.
+    other: Option<SocketAddr>,
     wire: Option<SocketAddr>,
     /// Whether to show what crosses.
     wired: bool,
@@ -127,6 +128,7 @@ impl Tour {
             first: 0,
             address: None,
             server: None,
+            other: None,
             wire: None,
             wired,
             taps: Vec::new(),
@@ -150,7 +152,7 @@ impl Tour {
                 self.go_on(Instant::now() + Duration::from_millis(50));
             }
             let mut url = self.brokers.url(kind)?;
-            if self.wired {
+            if self.wired && !scene.has_wiretap() {
                 let target = authority(&url).to_string();
                 url = url.replace(&target, &self.tap(&target, false)?.to_string());
             }
@@ -181,7 +183,7 @@ impl Tour {
         let names = scene.steps.iter().map(|step| step.program.len());
         self.width = names.max().unwrap_or(0);
         self.address = scene.address.map(free_or_any_port);
-        (self.server, self.wire) = (None, None);
+        (self.server, self.other, self.wire) = (None, None, None);
         for step in &scene.steps {
             self.step(step, scene)?;
             self.count_hidden_lines();
@@ -204,6 +206,10 @@ impl Tour {
         if let Some(line) = &step.typed {
             println!("{BOLD}Typed into {}: {line}{BOLD:#}", step.program);
             self.programs[index].type_line(line)?;
+        }
+        if step.interrupt {
+            println!("{BOLD}Ctrl-C: {}{BOLD:#}", step.program);
+            self.programs[index].interrupt();
         }
         for line in &step.expect {
             self.expect(index, line, step.within)?;
@@ -228,7 +234,7 @@ impl Tour {
     fn find_server(&mut self, name: &str, scene: &Scene) -> Result<()> {
         let address = self.address.context("the scene has no address")?;
         self.server = Some(Server { name: name.to_string(), address });
-        if self.wired && !scene.packages().contains(&"wiretap") {
+        if self.wired && !scene.has_wiretap() {
             self.address = Some(self.tap(&address.to_string(), scene.udp)?);
         }
         Ok(())
@@ -425,33 +431,34 @@ impl Tour {
         let own = self.server.as_ref().filter(|server| server.name == name);
         let address = own.map(|server| server.address).or(self.address);
         let mut text = text.to_string();
-        for (word, address) in [("{address}", address), ("{wire}", self.wire)] {
+        let places =
+            [("{address}", address), ("{other}", self.other), ("{wire}", self.wire)];
+        for (word, address) in places {
             if let Some(address) = address {
                 text = text.replace(word, &address.to_string());
             }
         }
         if let Some(broker) = &self.broker {
             text = text.replace("{broker}", broker);
+            text = text.replace("{broker_address}", authority(broker));
         }
         text
     }
 
     /// Whether a line is the expected one. A server on any free port tells which it
-    /// is.
+    /// is, and so does each wiretap.
     fn fits(&mut self, index: usize, expected: &str, line: &str) -> bool {
-        let is_open = self.address.is_some_and(|address| address.port() == 0);
-        for (word, is_open) in
-            [("{address}", is_open), ("{wire}", self.wire.is_none())]
-        {
-            if let (true, Some((before, _))) = (is_open, expected.split_once(word)) {
-                let rest = line.strip_prefix(before).unwrap_or_default();
-                let told =
-                    rest.split([' ', ',']).next().and_then(|it| it.parse().ok());
-                match word {
-                    "{wire}" => self.wire = told,
-                    _ => self.address = told.or(self.address),
-                }
-            }
+        let told = |word| {
+            let (before, _) = expected.split_once(word)?;
+            let rest = line.strip_prefix(before)?;
+            rest.split([' ', ',']).next()?.parse().ok()
+        };
+        if self.address.is_some_and(|address| address.port() == 0) {
+            self.address = told("{address}").or(self.address);
+        }
+        self.other = self.other.or_else(|| told("{other}"));
+        if expected.starts_with("Wiretap listening on ") {
+            self.wire = told("{wire}").or(self.wire);
         }
         scene::matches(&self.fill_in(expected, &self.programs[index].name), line)
     }

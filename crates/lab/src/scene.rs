@@ -20,12 +20,14 @@ pub struct Scene {
     pub slide: String,
     /// Where the server listens on the slide; `{address}` in the steps stands for it.
     /// When it is taken the server gets any free port, and the clients are told
-    /// which. `{wire}` stands for where a program printed that its wiretap listens.
+    /// which. `{other}` stands for where a second server printed that it listens, and
+    /// `{wire}` for where the last wiretap did.
     pub address: Option<SocketAddr>,
     /// Whether the server speaks UDP: then so does a wiretap in front of it.
     #[serde(default)]
     pub udp: bool,
-    /// The broker that its programs need; `{broker}` in the steps stands for its URL.
+    /// The broker that its programs need; `{broker}` in the steps stands for its URL,
+    /// and `{broker_address}` for its HOST:PORT.
     pub broker: Option<Kind>,
     /// What the class should notice. The steps assert it.
     pub notice: String,
@@ -46,6 +48,11 @@ impl Scene {
             commands.filter_map(|run| run.strip_prefix("cargo run -q -p "));
         packages.filter_map(|rest| rest.split(' ').next()).collect()
     }
+
+    /// Whether it brings wiretaps of its own.
+    pub fn has_wiretap(&self) -> bool {
+        self.packages().contains(&"wiretap")
+    }
 }
 
 /// Starts a program or goes on with one, and says what it must do before the next
@@ -61,8 +68,12 @@ pub struct Step {
     /// which nothing is typed in the whole scene has ended when it starts.
     #[serde(rename = "type")]
     pub typed: Option<String>,
-    /// Lines that it must print, in this order; `<n>` and `<port>` match any number.
-    /// Other lines may stand between them.
+    /// It gets Ctrl-C, before all that follows.
+    #[serde(default)]
+    pub interrupt: bool,
+    /// Lines that it must print, in this order; `<n>` and `<port>` match any number,
+    /// and how far a line is indented makes no difference. Other lines may stand
+    /// between them.
     #[serde(default)]
     pub expect: Vec<String>,
     /// Seconds that it has for each line, and for its end.
@@ -149,10 +160,10 @@ fn crates_with_a_scene() -> Result<Vec<String>> {
 
 /// Whether a line is the expected one, with numbers in place of `<n>` and `<port>`.
 pub fn matches(expected: &str, line: &str) -> bool {
-    let expected = expected.replace("<port>", "<n>");
+    let expected = expected.trim_start().replace("<port>", "<n>");
     let mut literals = expected.split("<n>");
-    let Some(mut rest) = line.strip_prefix(literals.next().unwrap_or_default())
-    else {
+    let first = literals.next().unwrap_or_default();
+    let Some(mut rest) = line.trim_start().strip_prefix(first) else {
         return false;
     };
     for literal in literals {
@@ -174,6 +185,7 @@ mod tests {
         assert!(matches("by 127.0.0.1:<port>", "by 127.0.0.1:54321"));
         assert!(matches("p50 <n> ms, p99 <n> ms", "p50 0.31 ms, p99 12 ms"));
         assert!(matches("as it is", "as it is"));
+        assert!(matches("  <n> s  it", "     0.123 s  it"));
         assert!(!matches("p50 <n> ms", "p50  ms"));
         assert!(!matches("p50 <n> ms", "p50 fast ms"));
         assert!(!matches("p50 <n> ms", "p50 1 ms and more"));
