@@ -41,14 +41,18 @@ fn assert_failed(ended: &Ended, said: &str) {
     assert!(!ended.output.join("\n").contains("It was noticed."));
 }
 
-/// Plays a real scene while somebody else has the slide's port, whichever it is.
-fn assert_plays(name: &str) {
+/// Plays real scenes while somebody else has the slide's port, whichever it is.
+fn play_elsewhere(arguments: &[&str]) -> Ended {
     // Whether this process or another program took a port makes no difference.
     static TAKEN: OnceLock<[io::Result<TcpListener>; 3]> = OnceLock::new();
     TAKEN.get_or_init(|| {
         ["127.0.0.1:65432", "127.0.0.1:8000", "127.0.0.1:8765"].map(TcpListener::bind)
     });
-    let demo = Program::run(LAB, &["demo", name]);
+    Program::run(LAB, &[&["demo"], arguments].concat())
+}
+
+fn assert_plays(name: &str) {
+    let demo = play_elsewhere(&[name]);
     let output = demo.output.join("\n");
     assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
     assert!(output.contains("-- 127.0.0.1:0\n"), "{output}");
@@ -90,6 +94,141 @@ fn the_scene_of_rest_items_plays_while_the_slides_port_is_taken() {
 #[test]
 fn the_scene_of_ws_chat_plays_while_the_slides_port_is_taken() {
     assert_plays("ws-chat");
+}
+
+/// The bytes that a wiretap's summary tells of, both directions together.
+fn bytes_of(wiretap: &str, output: &[String]) -> u64 {
+    let start = format!("{wiretap} | client ");
+    let lines = output.iter().filter_map(|line| line.split_once(&start));
+    let bytes = lines.map(|(_, summary)| {
+        let bytes =
+            summary.split(' ').nth(4).expect("-- server: 5 messages, 1 bytes:");
+        bytes.parse::<u64>().unwrap_or_else(|_| panic!("{summary}"))
+    });
+    bytes.sum()
+}
+
+/// With and without `--wire`: these scenes have wiretaps of their own.
+#[test]
+fn the_scenes_of_the_wiretap_play_and_polling_costs_more_than_a_push() {
+    for arguments in [&["wiretap"][..], &["--wire", "wiretap"]] {
+        let demo = play_elsewhere(arguments);
+        let output = demo.output.join("\n");
+        assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
+        assert!(output.ends_with("Played 3 of 3 scenes."), "{output}");
+        // Five requests and their responses, of which one brought news.
+        let polled = bytes_of("polls     ", &demo.output);
+        let frame = " bytes (2 header)  text frame FIN: [";
+        let frame = demo.output.iter().find_map(|line| line.split_once(frame));
+        let pushed = frame.expect("a push").0.rsplit(' ').next().unwrap();
+        let pushed: u64 = pushed.parse().unwrap();
+        assert!(polled > 20 * pushed, "{polled} bytes and {pushed}");
+        let lines = |start: &str| {
+            demo.output.iter().filter(|line| line.contains(start)).count()
+        };
+        let deliveries = [0, 1, 2].map(|qos| lines(&format!("| Topic: qos/{qos} ")));
+        assert_eq!(deliveries, [0, 2, 1]);
+    }
+}
+
+/// Plays an example's scenes with wiretaps; returns what they show to have crossed.
+fn crossings(name: &str) -> Vec<String> {
+    let demo = play_elsewhere(&["--wire", name]);
+    let output = demo.output.join("\n");
+    assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
+    let arrows = ["client -> server  ", "client <- server  "];
+    let crossing = |line: &String| {
+        let (_, line) = line.split_once("  | ")?;
+        arrows.iter().any(|arrow| line.contains(arrow)).then(|| line.to_string())
+    };
+    demo.output.iter().filter_map(crossing).collect()
+}
+
+/// Where in what crossed a line ends so.
+fn place(crossings: &[String], end: &str) -> usize {
+    let place = crossings.iter().position(|line| line.ends_with(end));
+    place.unwrap_or_else(|| panic!("no '{end}' in {crossings:#?}"))
+}
+
+#[test]
+fn the_wiretap_shows_that_tcp_took_what_the_second_client_sent_to_wait() {
+    let crossings = crossings("tcp-echo");
+    let hello = "     12 bytes  text: Hello, world";
+    let second = place(&crossings, &format!("#2  client -> server{hello}"));
+    let first = place(&crossings, &format!("#1  client <- server{hello}"));
+    let answer = place(&crossings, &format!("#2  client <- server{hello}"));
+    assert!(second < first && first < answer, "{crossings:#?}");
+}
+
+#[test]
+fn the_wiretap_shows_the_datagrams_of_a_scene_and_the_empty_one() {
+    let crossings = crossings("udp-echo");
+    place(&crossings, "client -> server     11 bytes  datagram 1: Hello, UDP!");
+    place(&crossings, "client <- server     11 bytes  datagram 1: Hello, UDP!");
+    place(&crossings, "#2  client <- server      0 bytes  datagram 1");
+}
+
+#[test]
+fn the_wiretap_shows_the_upgrade_of_a_chat_and_its_frames() {
+    let crossings = crossings("ws-chat");
+    let upgrade =
+        place(&crossings, "  101 Switching Protocols, upgrade to websocket");
+    let text = "     21 bytes (6 header)  text frame FIN, masked: Hello, everyone";
+    let said = place(&crossings, &format!("client -> server{text}"));
+    let heard = place(&crossings, "]: Hello, everyone");
+    assert!(crossings[heard].contains(" bytes (2 header)  text frame FIN: ["));
+    assert!(upgrade < said && said < heard, "{crossings:#?}");
+}
+
+#[test]
+fn the_wiretap_stands_before_the_broker_of_a_scene() {
+    let crossings = crossings("mqtt-temperature");
+    place(&crossings, "client <- server      4 bytes (4 header)  CONNACK accepted");
+    place(&crossings, "  SUBSCRIBE packet 1, topic myhome/+/temperature QoS 0");
+    let retained =
+        "PUBLISH QoS 1, RETAIN, packet 1, topic myhome/livingroom/temperature";
+    place(
+        &crossings,
+        &format!(
+            "client -> server     48 bytes (42 header)  {retained}/status: online"
+        ),
+    );
+}
+
+#[test]
+fn a_program_that_gets_ctrl_c_on_stage_may_still_speak() {
+    let script =
+        "trap \"echo bye; exit 3\" INT; echo hello; while sleep 1; do :; done";
+    let start = format!("[[step]]\nprogram = 'a'\nrun = '''sh -c '{script}''''\n");
+    let stop = "[[step]]\nprogram = 'a'\ninterrupt = true\n";
+    let end = "expect = ['bye']\nexit = 3";
+    let demo = play(&format!("{start}expect = ['hello']\n{stop}{end}"));
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
+    assert!(demo.output.contains(&"Ctrl-C: a".to_string()));
+}
+
+#[test]
+fn the_others_are_told_where_the_last_wiretap_listens_and_a_second_server() {
+    let said = |what: &str, expected: &str| {
+        format!(
+            "[[step]]\nprogram = 'a'\nrun = 'echo {what}'\nexpect = ['{expected}']\nexit = 0\n"
+        )
+    };
+    let ready = "Wiretap listening on {wire}, forwarding to there";
+    let steps = [
+        said("Server on 127.0.0.1:1", "Server on {other}"),
+        said("Wiretap listening on 127.0.0.1:2, forwarding to there", ready),
+        said("at {wire}", "at 127.0.0.1:2"),
+        said("Wiretap listening on 127.0.0.1:3, forwarding to there", ready),
+        said(
+            "at {wire}, {other}, {broker_address}",
+            "at 127.0.0.1:3, 127.0.0.1:1, b.example:4",
+        ),
+    ];
+    let (_folder, path) = scene(&format!("broker = 'mqtt'\n{}", steps.concat()));
+    let named = "MQTT_URL=mqtt://name:word@b.example:4";
+    let demo = Program::run("env", &[named, LAB, "demo", &path]);
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
 }
 
 #[test]

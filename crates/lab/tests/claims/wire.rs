@@ -350,7 +350,10 @@ fn deliveries(url: &str, qos: &str, swallow: &str) -> (usize, Vec<String>) {
         );
     };
     let place = url.trim_start_matches("mqtt://");
-    let faults = Faults { swallow: Some(swallow.into()), ..Faults::default() };
+    // Late, so that the publisher is waiting when its connection breaks: what it could
+    // not write Paho C 1.3.16 may free twice.
+    let (swallow, delay) = (Some(swallow.into()), "50ms".parse().ok());
+    let faults = Faults { swallow, delay, ..Faults::default() };
     let tap = Tap::start(place, false, faults);
     publish(&format!("mqtt://{}", tap.address()), &topic);
     // Past the wiretap, of the same QoS: what the broker has sent before comes before.
