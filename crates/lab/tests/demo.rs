@@ -122,7 +122,8 @@ fn the_scenes_of_the_wiretap_play_and_polling_costs_more_than_a_push() {
         let frame = demo.output.iter().find_map(|line| line.split_once(frame));
         let pushed = frame.expect("a push").0.rsplit(' ').next().unwrap();
         let pushed: u64 = pushed.parse().unwrap();
-        assert!(polled > 20 * pushed, "{polled} bytes and {pushed}");
+        // The README's numbers; a port may have a digit less.
+        assert!((850..950).contains(&polled) && (19..=20).contains(&pushed));
         let lines = |start: &str| {
             demo.output.iter().filter(|line| line.contains(start)).count()
         };
