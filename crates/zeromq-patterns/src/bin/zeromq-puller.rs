@@ -123,7 +123,7 @@ async fn connect(arguments: &Arguments) -> Sockets {
                 eprintln!("Cannot connect to {endpoint}: {error}");
                 sleep(pause).await;
             }
-            Err(_) => eprintln!("Waiting for {endpoint}"),
+            Err(_) => eprintln!("Waiting for a pusher at {endpoint}"),
         }
         pause = LONGEST_PAUSE.min(pause * 2);
     }

@@ -9,25 +9,22 @@
 //!           2$ cargo run -p zeromq-patterns --bin zeromq-puller
 //! See:      `Sent: <n>-1 Hello, world`
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use std::{collections::HashSet, io, process};
+use std::{io, process, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
-use tokio::time::{sleep, timeout};
-use tokio::{select, signal};
+use tokio::{select, signal, time::sleep, time::timeout};
 use zeromq::{Endpoint, PullSocket, PushSocket, Socket, SocketEvent};
 use zeromq::{SocketRecv, SocketSend};
 
+const HINT: &str = "try another port or path";
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long Ctrl-C waits until what was sent has left.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long Ctrl-C waits for what was sent to leave.
+const LINGER: Duration = Duration::from_millis(500);
 /// How often to look whether what is waited for has happened.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Tasks that were sent, and whose results have not come.
-type Open = Arc<Mutex<HashSet<Vec<u8>>>>;
+/// Tasks that may wait for their results before the next one is sent.
+const WINDOW: u64 = 1000;
 
 /// Pushes tasks to ZeroMQ pullers, each to the next one in turn (ZMTP 3.0).
 ///
@@ -84,18 +81,13 @@ fn seconds(text: &str) -> Result<Duration> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let mut socket = PushSocket::new();
-    let patience = select! {
+    select! {
         biased; // Signals must be caught before the pusher says that it is ready.
-        result = signal::ctrl_c() => result.map(|()| FAREWELL)?,
-        result = terminated() => result.map(|()| FAREWELL)?,
-        result = push(&mut socket, &arguments) => result.map(|()| REPLY_TIMEOUT)?,
-    };
-    let left = timeout(patience, flush(socket)).await;
-    if patience == REPLY_TIMEOUT {
-        left.context("not all tasks have left within 5 s (does a puller not read?)")?;
-        println!("All {} tasks have left", arguments.count);
+        result = signal::ctrl_c() => result?,
+        result = terminated() => result?,
+        result = push(&arguments) => return result,
     }
+    sleep(LINGER).await;
     Ok(())
 }
 
@@ -108,123 +100,92 @@ async fn terminated() -> io::Result<()> {
     Ok(())
 }
 
-async fn push(socket: &mut PushSocket, arguments: &Arguments) -> Result<()> {
-    let open = listen(socket, arguments).await?;
-    for number in 1..=arguments.count {
-        if !arguments.interval.is_zero() {
-            sleep(arguments.interval).await;
+async fn push(arguments: &Arguments) -> Result<()> {
+    let Arguments { task, count, interval, .. } = arguments;
+    let (mut tasks, mut results) = listen(arguments).await?;
+    let (mut open, wanted) = (0, arguments.results.is_some());
+    for number in 1..=*count {
+        if !interval.is_zero() {
+            sleep(*interval).await;
         }
-        // No other run's task is the same, so its late result is none of ours.
-        let task = format!("{}-{number} {}", process::id(), arguments.task);
-        if arguments.results.is_some() {
-            lock(&open).insert(task.clone().into());
-        }
-        push_one(socket, &task).await;
+        // With the process id no other run's tasks, and results, are the same.
+        let task = format!("{}-{number} {task}", process::id());
+        push_one(&mut tasks, &task).await;
         println!("Sent: {}", printable(task.as_bytes()));
+        open = collect(&mut results, open + u64::from(wanted), WINDOW).await?;
     }
-    match arguments.results {
-        Some(_) => wait_for_results(&open).await,
-        None => Ok(()),
-    }
+    collect(&mut results, open, 0).await?;
+    let left = timeout(REPLY_TIMEOUT, flush(tasks)).await;
+    left.context("not all tasks have left within 5 s (does a puller not read?)")?;
+    println!("All {count} tasks {}", if wanted { "are done" } else { "have left" });
+    Ok(())
 }
 
-/// Binds the sockets, and waits for pullers.
-async fn listen(socket: &mut PushSocket, arguments: &Arguments) -> Result<Open> {
-    let Arguments { endpoint, results, pullers, .. } = arguments;
-    let open = Open::default();
-    let mut events = socket.monitor();
-    let endpoint = bind(socket, endpoint).await?;
-    if let Some(results) = results {
-        let mut socket = PullSocket::new();
-        println!("Results go to {}", bind(&mut socket, results).await?);
-        // By the side, for who reads no results while it sends could wait for ever.
-        tokio::spawn(collect(socket, open.clone()));
+/// Binds the sockets for tasks and for results, and waits for pullers.
+async fn listen(arguments: &Arguments) -> Result<(PushSocket, PullSocket)> {
+    let (mut tasks, mut results) = (PushSocket::new(), PullSocket::new());
+    let mut events = tasks.monitor();
+    println!("Pusher listening on {}", bind(&mut tasks, &arguments.endpoint).await?);
+    if let Some(endpoint) = &arguments.results {
+        println!("Results go to {}", bind(&mut results, endpoint).await?);
     }
-    println!("Pusher listening on {endpoint}");
-    println!("Pullers to wait for: {pullers}");
-    let mut joined = 0;
-    while joined < *pullers {
-        joined +=
-            usize::from(matches!(events.recv().await?, SocketEvent::Accepted(..)));
+    for missing in (1..=arguments.pullers).rev() {
+        println!("Pullers to wait for: {missing}");
+        while !matches!(events.recv().await?, SocketEvent::Accepted(..)) {}
     }
-    Ok(open)
+    Ok((tasks, results))
 }
 
 /// Binds the socket; returns where, for port 0 becomes any free port.
 async fn bind(socket: &mut impl Socket, endpoint: &str) -> Result<Endpoint> {
     #[cfg(unix)]
     remove_stale_file(endpoint).await;
-    let failure =
-        || format!("cannot listen on {endpoint} (try another port or path)");
-    socket.bind(endpoint).await.with_context(failure)
+    let bound = socket.bind(endpoint).await;
+    bound.with_context(|| format!("cannot listen on {endpoint} ({HINT})"))
 }
 
 /// A program that was killed leaves the file of its ipc endpoint behind, which would
-/// be in the way. It is removed if it is a socket's, and nobody listens there.
+/// be in the way. It goes if it is a socket's, and nobody listens there.
 #[cfg(unix)]
 async fn remove_stale_file(endpoint: &str) {
-    use std::{fs, os::unix::fs::FileTypeExt};
-    let Some(path) = endpoint.strip_prefix("ipc://") else { return };
+    use std::{fs, io::ErrorKind, os::unix::fs::FileTypeExt};
+    let path = endpoint.strip_prefix("ipc://").unwrap_or_default();
     let is_socket = |file: fs::Metadata| file.file_type().is_socket();
-    if !fs::symlink_metadata(path).is_ok_and(is_socket) {
-        return;
-    }
-    match tokio::net::UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            // Should this fail, to bind will fail as well, and tell why.
-            let _ = fs::remove_file(path);
-        }
-        _ => {}
+    let is_refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    if fs::symlink_metadata(path).is_ok_and(is_socket)
+        && tokio::net::UnixStream::connect(path).await.is_err_and(is_refused)
+    {
+        // Should this fail, to bind fails as well, and tells why.
+        let _ = fs::remove_file(path);
     }
 }
 
-/// Pushes a task to the next puller. The crate refuses while there is none, where
-/// libzmq would wait; it also loses what it refuses, so each try sends a copy.
+/// Pushes a task to the next puller. The crate refuses when that one has left or there
+/// is none, where libzmq would take another or wait; and what it refuses is lost.
 async fn push_one(socket: &mut PushSocket, task: &str) {
-    let mut said = false;
-    // Waits while the puller in turn has too much to do already.
-    while socket.send(task.into()).await.is_err() {
-        if !said {
-            eprintln!("No puller: waiting for one");
+    for tries in 0.. {
+        // Waits while the puller whose turn it is has 100,000 tasks to do already.
+        match socket.send(task.into()).await {
+            Ok(()) => return,
+            Err(_) if tries == 1 => eprintln!("No puller: waiting for one"),
+            Err(_) => {}
         }
-        said = true;
         sleep(LOOK).await;
     }
 }
 
-/// Strikes out each task whose result comes: the task itself.
-async fn collect(mut results: PullSocket, open: Open) {
-    loop {
-        match results.recv().await {
-            Ok(result) => {
-                for task in result.iter() {
-                    lock(&open).remove(&task[..]);
-                }
-            }
+/// Waits until no more than `most` tasks lack a result: the task itself, sent back.
+async fn collect(results: &mut PullSocket, mut open: u64, most: u64) -> Result<u64> {
+    let own = format!("{}-", process::id()).into_bytes();
+    while open > most {
+        let got = timeout(REPLY_TIMEOUT, results.recv()).await;
+        match got.with_context(|| format!("{open} tasks lack a result after 5 s"))? {
+            Ok(task) if task.iter().all(|id| id.starts_with(&own)) => open -= 1,
+            Ok(_) => {} // Another run's.
             Err(error) => eprintln!("Lost a puller: {error}"),
         }
     }
-}
-
-/// Waits as long as results keep coming.
-async fn wait_for_results(open: &Open) -> Result<()> {
-    let (mut left, mut since) = (usize::MAX, Instant::now());
-    while left > 0 {
-        sleep(LOOK).await;
-        let now = lock(open).len();
-        if now < left {
-            (left, since) = (now, Instant::now());
-        }
-        ensure!(
-            since.elapsed() < REPLY_TIMEOUT,
-            "no result of {left} tasks (did a puller end, or has one no --results?)"
-        );
-    }
-    Ok(())
-}
-
-fn lock(open: &Open) -> MutexGuard<'_, HashSet<Vec<u8>>> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
+    Ok(open)
 }
 
 /// Waits until what was sent has left, which the crate does not tell. But the task that

@@ -15,6 +15,7 @@ use clap::Parser;
 use tokio::{select, signal, time::timeout};
 use zeromq::{Endpoint, RepSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
 
+const HINT: &str = "try another port or path";
 /// How long a client may take to read its reply: all others wait meanwhile.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -67,27 +68,23 @@ async fn main() -> Result<()> {
 async fn bind(socket: &mut impl Socket, endpoint: &str) -> Result<Endpoint> {
     #[cfg(unix)]
     remove_stale_file(endpoint).await;
-    let failure =
-        || format!("cannot listen on {endpoint} (try another port or path)");
-    socket.bind(endpoint).await.with_context(failure)
+    let bound = socket.bind(endpoint).await;
+    bound.with_context(|| format!("cannot listen on {endpoint} ({HINT})"))
 }
 
 /// A program that was killed leaves the file of its ipc endpoint behind, which would
-/// be in the way. It is removed if it is a socket's, and nobody listens there.
+/// be in the way. It goes if it is a socket's, and nobody listens there.
 #[cfg(unix)]
 async fn remove_stale_file(endpoint: &str) {
-    use std::{fs, os::unix::fs::FileTypeExt};
-    let Some(path) = endpoint.strip_prefix("ipc://") else { return };
+    use std::{fs, io::ErrorKind, os::unix::fs::FileTypeExt};
+    let path = endpoint.strip_prefix("ipc://").unwrap_or_default();
     let is_socket = |file: fs::Metadata| file.file_type().is_socket();
-    if !fs::symlink_metadata(path).is_ok_and(is_socket) {
-        return;
-    }
-    match tokio::net::UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            // Should this fail, to bind will fail as well, and tell why.
-            let _ = fs::remove_file(path);
-        }
-        _ => {}
+    let is_refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    if fs::symlink_metadata(path).is_ok_and(is_socket)
+        && tokio::net::UnixStream::connect(path).await.is_err_and(is_refused)
+    {
+        // Should this fail, to bind fails as well, and tells why.
+        let _ = fs::remove_file(path);
     }
 }
 

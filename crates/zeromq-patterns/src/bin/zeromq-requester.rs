@@ -94,7 +94,9 @@ async fn ask(
             Ok(reply) => return Ok(reply),
             Err(error) => eprintln!("No reply, try {number} of {TRIES}: {error:#}"),
         }
-        sleep(PAUSE).await;
+        if number < TRIES {
+            sleep(PAUSE).await;
+        }
     }
     bail!("no reply from {endpoint} ({HINT})")
 }
@@ -134,7 +136,7 @@ fn report(mut times: Vec<f64>) {
     times.sort_by(f64::total_cmp);
     let at =
         |percent: usize| times[(times.len() * percent).div_ceil(100) - 1] * 1000.0;
-    println!("{} replied, p50 {:.3} ms, p99 {:.3} ms", times.len(), at(50), at(99));
+    println!("Replies: {}, p50 {:.3} ms, p99 {:.3} ms", times.len(), at(50), at(99));
 }
 
 /// The frames of a message, as text.

@@ -101,7 +101,7 @@ async fn connect(endpoint: &str, topics: &[String]) -> Result<SubSocket> {
                 eprintln!("Cannot connect to {endpoint}: {error}");
                 sleep(pause).await;
             }
-            Err(_) => eprintln!("Waiting for {endpoint}"),
+            Err(_) => eprintln!("Waiting for a publisher at {endpoint}"),
         }
         pause = LONGEST_PAUSE.min(pause * 2);
     }
