@@ -3,22 +3,39 @@
 # The examples are the crates that have a scene.
 EXAMPLES := $(patsubst crates/%/demo.toml,%,$(wildcard crates/*/demo.toml))
 
+# What install.sh unpacks where nobody is root.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+
+# What the examples of MQTT and RabbitMQ need.
+MQTT := cc cmake mosquitto
+AMQP := cc rabbitmq-server
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check copies bench rust
+.PHONY: help demo brokers test check copies bench rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
+# Without brokers it plays the rest, and says what it left out.
 demo: rust ## Play the whole lecture (this is the main one)
+	@sh crates/lab/install.sh $(MQTT) $(AMQP) || true
 	cargo run -p lab -- demo
 
 demo-%: rust ## Play one example, such as make demo-tcp-echo
+	@case $* in \
+	    mqtt-*) sh crates/lab/install.sh $(MQTT) ;; \
+	    rabbitmq-*) sh crates/lab/install.sh $(AMQP) ;; \
+	esac
 	cargo run -p lab -- demo $*
+
+brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
+	@sh crates/lab/install.sh $(MQTT) $(AMQP)
+	cargo run -p lab -- brokers
 
 # Most tests wait for programs rather than compute, so more of them than cores run.
 test: rust ## Run every test; installs what they need
-	sh crates/lab/install.sh python3 chromium
-	RUST_TEST_THREADS=8 cargo test --workspace
+	sh crates/lab/install.sh $(MQTT) $(AMQP) python3 chromium
+	RUST_TEST_THREADS=8 cargo run -q -p lab -- brokers -- cargo test --workspace
 
 check: rust ## Check format, lints, versions, sizes, and each example copied out
 	cargo fmt --all --check
@@ -29,14 +46,15 @@ check: rust ## Check format, lints, versions, sizes, and each example copied out
 # Builds and tests each example as a student's copy, outside the workspace. The lock file
 # comes along only to spare downloads; one target directory spares building twice.
 copies: rust
-	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	for example in $(EXAMPLES); do \
+	@sh crates/lab/install.sh $(MQTT) $(AMQP)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	cargo run -q -p lab -- brokers -- sh -ec 'for example in $(EXAMPLES); do \
 	    echo "$$example, copied out and alone"; \
-	    cp -r crates/$$example Cargo.lock "$$folder"; \
-	    mv "$$folder/Cargo.lock" "$$folder/$$example"; \
-	    (cd "$$folder/$$example" && CARGO_TARGET_DIR="$(CURDIR)/target/copies" \
+	    cp -r crates/$$example Cargo.lock "$$0"; \
+	    mv "$$0/Cargo.lock" "$$0/$$example"; \
+	    (cd "$$0/$$example" && CARGO_TARGET_DIR="$(CURDIR)/target/copies" \
 	        RUST_TEST_THREADS=8 cargo test -q); \
-	done
+	done' "$$folder"
 
 bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
 	cargo run --release -p scoreboard

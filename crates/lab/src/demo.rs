@@ -10,6 +10,7 @@ use anstream::println;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, anyhow, ensure};
 
+use crate::backstage::Brokers;
 use crate::scene::{self, Scene, Step};
 use crate::stage::{self, Event, Program};
 
@@ -26,12 +27,14 @@ const COLOURS: [AnsiColor; 5] = [
     AnsiColor::Blue,
 ];
 
-/// Plays the named scenes, or all, one after the other.
+/// Plays the named scenes, or all, one after the other. A scene that cannot be had,
+/// because its broker or its crate cannot, is left out, and said at the end.
 pub fn play(names: &[String]) -> Result<()> {
-    let scenes = scene::find(names)?;
-    build(&scenes)?;
+    let mut scenes = scene::find(names)?;
+    let all = scenes.len();
+    let mut left_out = build(&mut scenes)?;
     let watched = io::stdin().is_terminal();
-    let mut tour = Tour::new(watched)?;
+    let mut tour = Tour::new(watched, &scenes)?;
     for (index, scene) in scenes.iter().enumerate() {
         let number = format!("{} of {}", index + 1, scenes.len());
         println!("\n{BOLD}== {number}: {} =={BOLD:#}", scene.title);
@@ -39,6 +42,11 @@ pub fn play(names: &[String]) -> Result<()> {
             "{DIM}Slide: {} | Code: crates/{}{DIM:#}\n",
             scene.slide, scene.name
         );
+        if let Err(error) = tour.find_broker(scene) {
+            println!("Left out: {error:#}");
+            left_out.push(format!("{}: {error:#}", scene.title));
+            continue;
+        }
         tour.play(scene)
             .with_context(|| format!("the scene {} failed", scene.name))?;
         println!("\n{BOLD}Notice:{BOLD:#} {}", scene.notice);
@@ -47,20 +55,30 @@ pub fn play(names: &[String]) -> Result<()> {
             tour.wait_for_enter();
         }
     }
-    println!("\nPlayed {} of {} scenes.", scenes.len(), scenes.len());
+    println!("\nPlayed {} of {all} scenes.", all - left_out.len());
+    ensure!(left_out.is_empty(), "left out:\n    {}", left_out.join("\n    "));
     Ok(())
 }
 
-/// Builds each crate just as the commands of its scene will want it, so that nothing
-/// is compiled on stage.
-fn build(scenes: &[Scene]) -> Result<()> {
-    for scene in scenes.iter().filter(|scene| !scene.name.ends_with(".toml")) {
+/// Builds each crate just as the commands of its scenes will want it, so that nothing
+/// is compiled on stage. Takes out the scenes of a crate that cannot be built, and
+/// returns what to say of them.
+fn build(scenes: &mut Vec<Scene>) -> Result<Vec<String>> {
+    let names = scenes.iter().filter(|scene| scene.is_of_a_crate);
+    let mut names: Vec<String> = names.map(|scene| scene.name.clone()).collect();
+    names.dedup();
+    let mut unbuilt = Vec::new();
+    for name in names {
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "-p", &scene.name]).current_dir(scene::root());
-        let built = cargo.status().context("cannot start cargo")?;
-        ensure!(built.success(), "cannot build {}", scene.name);
+        cargo.args(["build", "-p", &name]).current_dir(scene::root());
+        if !cargo.status().context("cannot start cargo")?.success() {
+            unbuilt.push(name);
+        }
     }
-    Ok(())
+    let out = scenes.extract_if(.., |scene| unbuilt.contains(&scene.name));
+    Ok(out
+        .map(|scene| format!("{}: cannot build {}", scene.title, scene.name))
+        .collect())
 }
 
 struct Tour {
@@ -72,6 +90,9 @@ struct Tour {
     first: usize,
     /// What `{address}` stands for.
     address: Option<SocketAddr>,
+    brokers: Brokers,
+    /// What `{broker}` stands for.
+    broker: Option<String>,
     begin: Instant,
     /// How long the longest name of a program in the scene is.
     width: usize,
@@ -80,7 +101,7 @@ struct Tour {
 }
 
 impl Tour {
-    fn new(watched: bool) -> Result<Tour> {
+    fn new(watched: bool, scenes: &[Scene]) -> Result<Tour> {
         let (sender, events) = mpsc::channel();
         stage::listen_to_the_audience(&sender, watched)?;
         Ok(Tour {
@@ -89,10 +110,27 @@ impl Tour {
             programs: Vec::new(),
             first: 0,
             address: None,
+            brokers: Brokers::start(scenes),
+            broker: None,
             begin: Instant::now(),
             width: 0,
             enters: 0,
         })
+    }
+
+    /// Waits for the broker that the scene needs.
+    fn find_broker(&mut self, scene: &Scene) -> Result<()> {
+        self.broker = None;
+        if let Some(kind) = scene.broker {
+            if self.brokers.is_starting(kind) {
+                println!("{DIM}Waiting for {} to start{DIM:#}\n", kind.name());
+            }
+            while self.brokers.is_starting(kind) {
+                self.go_on(Instant::now() + Duration::from_millis(50));
+            }
+            self.broker = Some(self.brokers.url(kind)?);
+        }
+        Ok(())
     }
 
     fn play(&mut self, scene: &Scene) -> Result<()> {
@@ -125,10 +163,13 @@ impl Tour {
         if let Some(seconds) = step.quiet {
             self.expect_silence(index, seconds)?;
         }
-        match step.exit {
-            Some(code) => self.expect_exit(index, code, step.within),
-            None => Ok(()),
+        if let Some(code) = step.exit {
+            self.expect_exit(index, code, step.within)?;
         }
+        if step.kill {
+            self.kill(index)?;
+        }
+        Ok(())
     }
 
     fn start(&mut self, name: &str, command: &str, has_input: bool) -> Result<usize> {
@@ -197,6 +238,19 @@ impl Tour {
                 Err(self.failure(index, &format!("ended with {status}, not {code}")))
             }
         }
+    }
+
+    fn kill(&mut self, index: usize) -> Result<()> {
+        ensure!(
+            !self.programs[index].has_ended(),
+            "{} has ended",
+            self.programs[index].name
+        );
+        println!("{BOLD}Killed: {}{BOLD:#}", self.programs[index].name);
+        self.programs[index].kill();
+        let deadline = Instant::now() + stage::ENDING;
+        while !self.programs[index].has_ended() && self.go_on(deadline) {}
+        self.programs[index].wait().map(drop)
     }
 
     /// Ends the programs that the scene has left running, the last one first: a client
@@ -279,16 +333,21 @@ impl Tour {
             let _ = program.wait();
         }
         self.programs.clear();
+        self.brokers = Brokers::default();
         println!("\nEnded.");
         process::exit(0)
     }
 
-    /// Puts the address into a command or an expected line.
+    /// Puts address and broker into a command or an expected line.
     fn fill_in(&self, text: &str) -> String {
-        match self.address {
-            Some(address) => text.replace("{address}", &address.to_string()),
-            None => text.to_string(),
+        let mut text = text.to_string();
+        if let Some(address) = self.address {
+            text = text.replace("{address}", &address.to_string());
         }
+        if let Some(broker) = &self.broker {
+            text = text.replace("{broker}", broker);
+        }
+        text
     }
 
     /// Whether a line is the expected one. A server on any free port tells which it

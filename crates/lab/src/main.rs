@@ -1,8 +1,13 @@
-//! The classroom tool: `lab demo` plays the examples as a guided tour.
+//! The classroom tool: `lab demo` plays the examples as a guided tour, `lab brokers`
+//! starts the brokers that some of them need.
 
+mod backstage;
 mod demo;
 mod scene;
+mod serve;
 mod stage;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -21,15 +26,29 @@ enum Command {
     /// Between two scenes it waits for Enter when standard input is a terminal; q and
     /// Enter end it, as does Ctrl-C, and nothing that it started stays behind. Exit
     /// status 0 when all went as the scenes say, 1 when a program failed, hung or
-    /// printed something else, 2 for a wrong argument.
+    /// printed something else, or a scene had to be left out; 2 for a wrong argument.
     Demo {
         /// Crates to play, or the paths of scenes (demo.toml); all crates by default
         scenes: Vec<String>,
     },
+    /// Starts a private Mosquitto and a private RabbitMQ, and ends them
+    ///
+    /// Both listen on 127.0.0.1 only, keep what they write in a folder of their own,
+    /// and leave nothing behind. Without a command they have the standard ports, 1883
+    /// and 5672, until Ctrl-C; a port that is taken is left alone. With a command they
+    /// have any free ports, and the command finds them in MQTT_URL and AMQP_URL; of
+    /// these the one that is set already is used as it is. Exit status: the command's;
+    /// 1 when a broker could not be started, and the end of its log is shown.
+    Brokers {
+        /// What to run with MQTT_URL and AMQP_URL set, after `--`
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Demo { scenes } => demo::play(&scenes),
+        Command::Demo { scenes } => demo::play(&scenes).map(|()| ExitCode::SUCCESS),
+        Command::Brokers { command } => serve::serve(&command).map(ExitCode::from),
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use lab::brokers::Kind;
 use serde::Deserialize;
 
 /// One example on the stage: programs that run at the same time, and what they print.
@@ -14,6 +15,9 @@ pub struct Scene {
     /// The crate, or the path of a scene that belongs to none.
     #[serde(skip)]
     pub name: String,
+    /// Whether the name is a crate's.
+    #[serde(skip)]
+    pub is_of_a_crate: bool,
     pub title: String,
     /// The slides that show it.
     pub slide: String,
@@ -21,6 +25,8 @@ pub struct Scene {
     /// When it is taken the server gets any free port, and the clients are told
     /// which.
     pub address: Option<SocketAddr>,
+    /// The broker that its programs need; `{broker}` in the steps stands for its URL.
+    pub broker: Option<Kind>,
     /// What the class should notice. The steps assert it.
     pub notice: String,
     #[serde(rename = "step")]
@@ -58,6 +64,9 @@ pub struct Step {
     pub quiet: Option<u64>,
     /// It must end by itself with this exit status.
     pub exit: Option<i32>,
+    /// Then it is killed, as a power cut would end it.
+    #[serde(default)]
+    pub kill: bool,
 }
 
 fn patience() -> u64 {
@@ -67,15 +76,34 @@ fn patience() -> u64 {
 /// Finds the scenes by name, or all of them in the order of the lecture.
 pub fn find(names: &[String]) -> Result<Vec<Scene>> {
     let crates = crates_with_a_scene()?;
-    if names.is_empty() {
-        return crates.iter().map(|name| load(name, &path_of(name))).collect();
+    let mut scenes = Vec::new();
+    for name in if names.is_empty() { &crates } else { names } {
+        if name.ends_with(".toml") {
+            scenes.push(load(name, Path::new(name))?);
+        } else if crates.contains(name) {
+            for path in scenes_of(name)? {
+                let scene = load(name, &path)?;
+                scenes.push(Scene { is_of_a_crate: true, ..scene });
+            }
+        } else {
+            bail!("there is no scene '{name}'; there are: {}", crates.join(", "));
+        }
     }
-    let scenes = names.iter().map(|name| match name {
-        path if path.ends_with(".toml") => load(path, Path::new(path)),
-        name if crates.contains(name) => load(name, &path_of(name)),
-        name => bail!("there is no scene '{name}'; there are: {}", crates.join(", ")),
-    });
-    scenes.collect()
+    Ok(scenes)
+}
+
+/// The scenes of a crate: `demo.toml`, then `demo-2-....toml` and so on.
+fn scenes_of(name: &str) -> Result<Vec<PathBuf>> {
+    let files = fs::read_dir(root().join("crates").join(name))?;
+    let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    let is_scene = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name == "demo.toml" || name.starts_with("demo-") && name.ends_with(".toml")
+    };
+    let mut paths: Vec<_> = paths.into_iter().filter(is_scene).collect();
+    // By their names alone `demo-2` would come before `demo`.
+    paths.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
+    Ok(paths)
 }
 
 fn load(name: &str, path: &Path) -> Result<Scene> {
@@ -89,10 +117,6 @@ fn load(name: &str, path: &Path) -> Result<Scene> {
 /// The folder of the workspace: the commands run there.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn path_of(name: &str) -> PathBuf {
-    root().join("crates").join(name).join("demo.toml")
 }
 
 /// The members of the workspace stand in the order of the lecture.
@@ -111,7 +135,9 @@ fn crates_with_a_scene() -> Result<Vec<String>> {
     let names = manifest.workspace.members.into_iter();
     let names =
         names.filter_map(|path| Some(path.strip_prefix("crates/")?.to_string()));
-    Ok(names.filter(|name| path_of(name).exists()).collect())
+    let has_a_scene =
+        |name: &String| root().join("crates").join(name).join("demo.toml").exists();
+    Ok(names.filter(has_a_scene).collect())
 }
 
 /// Whether a line is the expected one, with numbers in place of `<n>` and `<port>`.

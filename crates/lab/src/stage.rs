@@ -1,7 +1,6 @@
 //! The programs of a scene: started, listened to, and ended whatever happens.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-#[cfg(unix)]
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
@@ -9,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-#[cfg(unix)]
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
+use lab::lifeline;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::scene;
 
@@ -64,10 +63,10 @@ impl Program {
         process.args(&words[1..]).current_dir(scene::root());
         process.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
         process.stdout(Stdio::piped()).stderr(Stdio::piped());
-        #[cfg(unix)]
         process.process_group(0);
         let mut child =
             process.spawn().with_context(|| format!("cannot start: {command}"))?;
+        lifeline::started(-child.id().cast_signed())?;
         listen(child.stdout.take().context("no output")?, index, events.clone());
         listen(child.stderr.take().context("no output")?, index, events.clone());
         Ok(Program {
@@ -110,10 +109,7 @@ impl Program {
 
     /// Asks the program to end, as Ctrl-C does.
     pub fn interrupt(&mut self) {
-        #[cfg(unix)]
         self.signal(Signal::SIGINT);
-        #[cfg(not(unix))]
-        let _ = self.child.kill();
     }
 
     /// Waits for the end of a program that has closed its output or was asked to end.
@@ -127,21 +123,20 @@ impl Program {
                 // What it started and left behind ends now.
                 self.kill();
                 self.status = Some(status);
+                lifeline::ended(-self.child.id().cast_signed())?;
             }
             ensure!(Instant::now() < deadline, "{} does not end", self.name);
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn kill(&mut self) {
-        #[cfg(unix)]
+    /// Ends the program, and all that it started, as a power cut would.
+    pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
-        let _ = self.child.kill();
     }
 
     /// Signals the program and all that it started, until it is known to have ended:
     /// from then on its number may be another's.
-    #[cfg(unix)]
     fn signal(&mut self, signal: Signal) {
         if self.status.is_none() {
             // A group that has ended already is what was asked for.
@@ -161,11 +156,7 @@ impl Drop for Program {
 /// Whether a program ended as one may that was asked to: well, or by the signal
 /// itself.
 pub fn is_orderly(status: ExitStatus) -> bool {
-    #[cfg(unix)]
-    let by_signal = status.signal() == Some(Signal::SIGINT as i32);
-    #[cfg(not(unix))]
-    let by_signal = true;
-    status.success() || by_signal
+    status.success() || status.signal() == Some(Signal::SIGINT as i32)
 }
 
 /// Passes on each line that a program prints; its bytes need not be UTF-8.
@@ -195,6 +186,13 @@ pub fn listen_to_the_audience(events: &Sender<Event>, watched: bool) -> Result<(
             let _ = typing.send(Event::Interrupted);
         });
     }
-    ctrlc::set_handler(move || drop(interrupting.send(Event::Interrupted)))?;
+    on_signal(move |_| drop(interrupting.send(Event::Interrupted)))
+}
+
+/// Calls this, in a thread, for each Ctrl-C (SIGINT), SIGTERM and SIGHUP (the terminal
+/// was closed), none of which then ends this process by itself.
+pub fn on_signal(act: impl Fn(i32) + Send + 'static) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::spawn(move || signals.forever().for_each(act));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Runs the classroom tool as a lecturer would, on the real scenes and on broken
 //! ones.
 
+mod procfs;
 #[path = "../../tcp-echo/tests/program/mod.rs"]
 mod program;
 
@@ -8,12 +9,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::sync::OnceLock;
-use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
-use program::{Ended, PATIENCE, Program};
+use program::{Ended, Program};
 use tempfile::TempDir;
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -165,7 +162,7 @@ fn a_program_that_does_not_end_on_ctrl_c_fails_the_demo_and_is_killed() {
     assert!(demo.errors.contains("a does not end"), "{}", demo.errors);
     let pid =
         demo.output.iter().find_map(|line| line.split(" | ").nth(1)?.parse().ok());
-    assert_gone(pid.unwrap());
+    procfs::assert_gone(pid.unwrap());
 }
 
 #[test]
@@ -187,22 +184,9 @@ fn unknown_scenes_and_broken_ones_are_clear_errors() {
 const STUBBORN: &str = "[[step]]\nprogram = 'a'\n\
     run = \"sh -c 'sleep 1000 & echo $$; echo $!; wait'\"\nexpect = ['<n>', '<n>']\n";
 
-fn stubborn_pids(demo: &mut Program) -> [i32; 2] {
+fn stubborn_pids(demo: &mut Program) -> [u32; 2] {
     demo.wait_for("$ sh -c");
     [(); 2].map(|()| demo.wait_for("  ").rsplit(' ').next().unwrap().parse().unwrap())
-}
-
-/// Asserts that no process of this number runs; who is dead but not buried is gone.
-fn assert_gone(pid: i32) {
-    let deadline = Instant::now() + PATIENCE;
-    while kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH) {
-        let stat =
-            fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        if stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z') {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{pid} runs on: {stat}");
-    }
 }
 
 #[test]
@@ -214,8 +198,54 @@ fn ctrl_c_leaves_no_process_behind() {
         demo.signal(signal);
         let demo = demo.end();
         assert_eq!(demo.code, Some(0), "{signal}: {}", demo.errors);
-        pids.into_iter().for_each(assert_gone);
+        pids.into_iter().for_each(procfs::assert_gone);
     }
+}
+
+#[test]
+fn not_even_a_killed_demo_leaves_a_process_behind() {
+    let (_folder, path) = scene(&format!("{STUBBORN}exit = 0"));
+    let mut demo = Program::start(LAB, &["demo", &path]);
+    let pids = stubborn_pids(&mut demo);
+    demo.signal("KILL");
+    pids.into_iter().for_each(procfs::assert_gone);
+}
+
+#[test]
+fn a_program_killed_on_stage_has_ended_and_the_others_go_on() {
+    let programs = "[[step]]\nprogram = 'a'\nrun = 'cat'\nkill = true\n\
+        [[step]]\nprogram = 'b'\nrun = 'cat'\ntype = 'hello'\nexpect = ['hello']\n";
+    let typed = "[[step]]\nprogram = 'a'\ntype = 'one'\nexpect = ['one']\n";
+    let demo = play(&format!("{}{}", programs, typed.replace("'a'", "'b'")));
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
+    assert!(demo.output.contains(&"Killed: a".to_string()));
+    assert_eq!(play(&format!("{programs}{typed}")).code, Some(1), "a is dead");
+}
+
+/// With a broker whose URL is known already nothing has to be started.
+#[test]
+fn a_scene_is_told_its_broker_or_left_out_when_there_is_none() {
+    let broker = "broker = 'amqp'\n";
+    let step =
+        "[[step]]\nprogram = 'a'\nrun = 'echo {broker}'\nexpect = ['{broker}']";
+    let (_folder, path) = scene(&format!("{broker}{step}"));
+    let named = "AMQP_URL=amqp://broker.example";
+    let demo = Program::run("env", &[named, LAB, "demo", &path]);
+    assert_eq!(demo.code, Some(0), "{}", demo.errors);
+    assert!(demo.output.contains(&"$ echo amqp://broker.example".to_string()));
+    // Nobody can write there, so no broker can start.
+    let nowhere = ["-u", "AMQP_URL", "TMPDIR=/proc/nowhere"];
+    let (_other, other) = scene("[[step]]\nprogram = 'a'\nrun = 'true'\nexit = 0");
+    let demo =
+        Program::run("env", &[&nowhere[..], &[LAB, "demo", &path, &other]].concat());
+    assert_eq!(demo.code, Some(1));
+    assert!(
+        demo.errors.starts_with("Error: left out:\n    Test: "),
+        "{}",
+        demo.errors
+    );
+    assert!(demo.errors.contains("/proc/nowhere"), "{}", demo.errors);
+    assert!(demo.output.contains(&"Played 1 of 2 scenes.".to_string()));
 }
 
 #[test]
@@ -235,7 +265,7 @@ fn enter_goes_on_to_the_next_scene_and_q_ends_leaving_no_process_behind() {
     keyboard.write_all(b"q\n").unwrap();
     tour.wait_for("Ended.");
     assert_eq!(tour.end().code, Some(0));
-    pids.into_iter().for_each(assert_gone);
+    pids.into_iter().for_each(procfs::assert_gone);
 
     let mut tour = Program::start("/bin/sh", &["-c", &demo]);
     tour.wait_for("Enter: ");

@@ -1,6 +1,7 @@
 //! Watches a running program through Linux's /proc.
 #![allow(dead_code)] // No test uses all of it.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
@@ -86,4 +87,82 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         thread::yield_now();
     }
+}
+
+/// The user that a process runs as.
+pub fn owner(process: u32) -> u64 {
+    value(
+        &fs::read_to_string(format!("/proc/{process}/status")).expect("it runs"),
+        "Uid:",
+    )
+}
+
+/// All processes that this one has started, and those that they have, and so on.
+pub fn descendants(process: u32) -> Vec<u32> {
+    let folders = fs::read_dir("/proc").expect("Linux").flatten();
+    let numbers =
+        folders.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parents: Vec<(u32, u64)> = numbers
+        .filter_map(|number: u32| {
+            let status = fs::read_to_string(format!("/proc/{number}/status")).ok()?;
+            Some((number, value(&status, "PPid:")))
+        })
+        .collect();
+    let mut found = vec![process];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let children = parents.iter().filter(|(_, its)| *its == u64::from(parent));
+        found.extend(children.map(|(child, _)| child));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// The TCP addresses on which these processes listen.
+pub fn listening(processes: &[u32]) -> Vec<SocketAddr> {
+    let mut sockets = Vec::new();
+    for process in processes {
+        let files = fs::read_dir(format!("/proc/{process}/fd")).expect("root's own");
+        let links =
+            files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+        sockets.extend(links.map(|link| link.to_string_lossy().into_owned()));
+    }
+    let mut found = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        let table = fs::read_to_string(format!("/proc/net/{table}")).expect("Linux");
+        for line in table.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let is_theirs = sockets.contains(&format!("socket:[{}]", fields[9]));
+            // 0A is the state LISTEN.
+            if fields[3] == "0A" && is_theirs {
+                found.push(address(fields[1]));
+            }
+        }
+    }
+    found
+}
+
+/// An address as /proc/net writes it: words of 32 bits in hex, and the port.
+fn address(text: &str) -> SocketAddr {
+    let (ip, port) = text.split_once(':').expect("a port");
+    let words = (0..ip.len()).step_by(8).map(|at| {
+        u32::from_str_radix(&ip[at..at + 8], 16).expect("a word").to_ne_bytes()
+    });
+    let bytes: Vec<u8> = words.flatten().collect();
+    let port = u16::from_str_radix(port, 16).expect("a port");
+    match <[u8; 4]>::try_from(&*bytes) {
+        Ok(bytes) => (Ipv4Addr::from(bytes), port).into(),
+        Err(_) => {
+            let bytes: [u8; 16] = bytes.try_into().expect("16 bytes");
+            (Ipv6Addr::from(bytes), port).into()
+        }
+    }
+}
+
+/// Waits until no process of this number runs; who is dead but not buried is gone.
+pub fn assert_gone(process: u32) {
+    wait_until(&format!("the end of process {process}"), || {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+        stat.map_or(true, |stat| stat.rsplit(") ").next().unwrap().starts_with('Z'))
+    });
 }

@@ -1,0 +1,61 @@
+//! Ends what this process has started when it ends itself, even if it is killed.
+//!
+//! A process killed with SIGKILL cannot clean up. So a small shell waits beside it at
+//! the end of a pipe, is told what runs, and acts when the pipe is closed: the kernel
+//! does that in any case.
+
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// What runs is a list of words in `$running`; the folders are the parameters. A
+/// process that was killed may write into its folder a moment longer.
+const GUARD: &str = r#"
+trap '' HUP INT TERM
+running=' '
+while read -r what which; do
+    case $what in
+        started) running="$running$which " ;;
+        ended) running="${running%% $which *} ${running#* $which }" ;;
+        folder) set -- "$@" "$which" ;;
+    esac
+done
+for target in $running; do kill -s KILL -- "$target"; done
+for folder in "$@"; do
+    tries=0
+    until rm -rf "$folder" || [ $tries = 50 ]; do tries=$((tries + 1)); sleep 0.1; done
+done
+"#;
+
+static GUARDED: LazyLock<io::Result<Mutex<ChildStdin>>> = LazyLock::new(|| {
+    let mut shell = Command::new("sh");
+    // A process group of its own, so that Ctrl-C does not reach it.
+    shell.args(["-c", GUARD]).process_group(0).stdin(Stdio::piped());
+    let shell = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    shell.stdin.map(Mutex::new).ok_or_else(|| io::Error::other("no pipe"))
+});
+
+/// From now on this process, or for a negative number this process group, is ended
+/// with this one.
+pub fn started(target: i32) -> io::Result<()> {
+    tell(format!("started {target}\n"))
+}
+
+/// It has ended: its number may soon be another's.
+pub fn ended(target: i32) -> io::Result<()> {
+    tell(format!("ended {target}\n"))
+}
+
+/// From now on this folder is removed with this process.
+pub fn folder(path: &Path) -> io::Result<()> {
+    tell(format!("folder {}\n", path.display()))
+}
+
+fn tell(line: String) -> io::Result<()> {
+    let pipe = GUARDED.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+    // A thread that panicked while it wrote has written all or nothing.
+    let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+    pipe.write_all(line.as_bytes())
+}
