@@ -14,8 +14,7 @@ use std::{io, process, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use tokio::{select, signal, time::sleep, time::timeout};
-use zeromq::{Endpoint, PullSocket, PushSocket, Socket, SocketEvent};
-use zeromq::{SocketRecv, SocketSend};
+use zeromq::{Endpoint, PullSocket, PushSocket, SocketEvent, prelude::*};
 
 const HINT: &str = "try another port or path";
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -189,11 +188,13 @@ async fn collect(results: &mut PullSocket, mut open: u64, most: u64) -> Result<u
 }
 
 /// Waits until what was sent has left, which the crate does not tell. But the task that
-/// writes to a puller holds the backend, until it has written all.
+/// writes to a puller holds the backend, until it has written all and hung up.
 async fn flush(socket: PushSocket) {
     let backend = socket.backend();
     drop(socket);
     while Arc::strong_count(&backend) > 1 {
+        // Whoever has connected again meanwhile has to go as well.
+        backend.shutdown();
         sleep(LOOK).await;
     }
 }
