@@ -44,16 +44,18 @@ fn assert_failed(ended: &Ended, said: &str) {
 /// Plays a real scene while somebody else has the slide's port, whichever it is.
 fn assert_plays(name: &str) {
     // Whether this process or another program took a port makes no difference.
-    static TAKEN: OnceLock<[io::Result<TcpListener>; 3]> = OnceLock::new();
+    static TAKEN: OnceLock<[io::Result<TcpListener>; 6]> = OnceLock::new();
     TAKEN.get_or_init(|| {
-        ["127.0.0.1:65432", "127.0.0.1:8000", "127.0.0.1:8765"].map(TcpListener::bind)
+        [65432, 8000, 8765, 5555, 5556, 5557]
+            .map(|port| TcpListener::bind(("127.0.0.1", port)))
     });
     let demo = Program::run(LAB, &["demo", name]);
     let output = demo.output.join("\n");
     assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
-    assert!(output.contains("-- 127.0.0.1:0\n"), "{output}");
-    assert!(output.contains("Notice: "), "{output}");
-    assert!(output.ends_with("Played 1 of 1 scenes."), "{output}");
+    assert!(output.contains("127.0.0.1:0\n"), "{output}");
+    let scenes = output.matches("Notice: ").count();
+    let played = format!("Played {scenes} of {scenes} scenes.");
+    assert!(scenes > 0 && output.ends_with(&played), "{output}");
     assert!(!output.contains('\u{1b}'), "no colours without a terminal: {output}");
 }
 
@@ -90,6 +92,11 @@ fn the_scene_of_rest_items_plays_while_the_slides_port_is_taken() {
 #[test]
 fn the_scene_of_ws_chat_plays_while_the_slides_port_is_taken() {
     assert_plays("ws-chat");
+}
+
+#[test]
+fn the_three_scenes_of_zeromq_patterns_play_while_the_slides_ports_are_taken() {
+    assert_plays("zeromq-patterns");
 }
 
 #[test]

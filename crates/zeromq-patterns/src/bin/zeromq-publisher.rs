@@ -13,7 +13,7 @@ use std::{io, time::Duration};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use tokio::{select, signal, time::sleep};
-use zeromq::{Endpoint, PubSocket, Socket, SocketSend, ZmqMessage};
+use zeromq::{Endpoint, PubSocket, ZmqMessage, prelude::*};
 
 const HINT: &str = "try another port or path";
 const TOPICS: [&str; 2] =
@@ -24,15 +24,13 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// Publishes a temperature under two topics, to ZeroMQ subscribers (ZMTP 3.0).
 ///
-/// A message has three frames: the topic, a number, and the temperature. Nobody need
-/// listen: what nobody wants is dropped, and so is what a slow subscriber has not read
-/// when 100,000 messages wait for it. Knows no passwords and no limits: whoever
-/// reaches ENDPOINT can end this program. Exit status 0 at the end, on Ctrl-C or
-/// SIGTERM; 1 when it cannot listen, 2 for a wrong argument.
+/// A message has three frames: the topic, a number, and the temperature. A subscriber
+/// misses what is sent before it comes, and what it reads too slowly. Whoever reaches
+/// ENDPOINT can end this program: it has no passwords and no limits. Exit status 0 at
+/// the end, on Ctrl-C or SIGTERM; 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen: tcp://ADDR:PORT, port 0 for any free port; or ipc://PATH, for
-    /// programs of this machine (Linux, macOS)
+    /// Where to listen: tcp://ADDR:PORT (0: any free one) or ipc://PATH (not Windows)
     #[arg(value_parser = endpoint, default_value = "tcp://127.0.0.1:5556")]
     endpoint: String,
     /// Readings of each room to publish; without end by default
@@ -63,8 +61,8 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// On several threads, as what is sent leaves in the background: on one thread it would
-/// only leave while main waits.
+/// On several threads, as what is sent leaves in the background: on one thread it
+/// would only leave while main waits.
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { endpoint, count, interval } = Arguments::parse();

@@ -15,14 +15,13 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use tokio::time::{sleep, timeout};
 use tokio::{select, signal};
-use zeromq::{Endpoint, PullSocket, PushSocket, Socket, SocketEvent};
-use zeromq::{SocketRecv, SocketSend, ZmqMessage};
+use zeromq::{Endpoint, PullSocket, PushSocket, ZmqMessage, prelude::*};
 
 /// The pause before the second try to connect; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// The crate sends in the background, and drops the rest when the program ends: this is
-/// how long the last results get to leave.
+/// The crate sends in the background, and drops the rest when the program ends: this
+/// is how long the last results get to leave.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Where tasks come from, and where results go.
@@ -35,7 +34,7 @@ type Sockets = (PullSocket, Option<PushSocket>);
 /// with exit status 0; 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// The pusher: tcp://HOST:PORT, or ipc://PATH on this machine (Linux, macOS)
+    /// The pusher: tcp://HOST:PORT or ipc://PATH (not Windows)
     #[arg(value_parser = endpoint, default_value = "tcp://127.0.0.1:5557")]
     endpoint: String,
     /// Where the pusher listens for results
@@ -69,8 +68,8 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// On several threads, as what is sent leaves in the background: on one thread it would
-/// only leave while main waits.
+/// On several threads, as what is sent leaves in the background: on one thread it
+/// would only leave while main waits.
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -100,6 +99,7 @@ async fn pull(arguments: &Arguments) {
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
         let mut sockets = connect(arguments).await;
+        println!("Connected to {}", arguments.endpoint);
         if let Err(error) = work(&mut sockets, arguments.work, &mut left).await {
             eprintln!("Lost the pusher: {error}");
         }
@@ -115,10 +115,7 @@ async fn connect(arguments: &Arguments) -> Sockets {
     loop {
         // While nobody listens this tries again by itself.
         match timeout(pause, connect_once(arguments)).await {
-            Ok(Ok(sockets)) => {
-                println!("Connected to {endpoint}");
-                return sockets;
-            }
+            Ok(Ok(sockets)) => return sockets,
             Ok(Err(error)) => {
                 eprintln!("Cannot connect to {endpoint}: {error}");
                 sleep(pause).await;
@@ -142,18 +139,15 @@ async fn connect_once(arguments: &Arguments) -> Result<Sockets> {
     Ok((tasks, results))
 }
 
-/// Does what arrives until the connection is lost, which only the monitor tells: to
-/// receive would just wait on.
+/// Does what arrives until the connection is lost. Only the monitor tells that, and
+/// once connected nothing else.
 async fn work(sockets: &mut Sockets, time: Duration, left: &mut u64) -> Result<()> {
     let (tasks, results) = sockets;
     let mut events = tasks.monitor();
     while *left > 0 {
         let task = select! {
             task = tasks.recv() => task?,
-            event = events.recv() => match event? {
-                SocketEvent::Disconnected(_) => bail!("it closed the connection"),
-                _ => continue,
-            }
+            _ = events.recv() => bail!("it closed the connection"),
         };
         println!("Received: {}", show(&task));
         if !time.is_zero() {

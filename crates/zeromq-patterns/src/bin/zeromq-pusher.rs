@@ -27,15 +27,11 @@ const WINDOW: u64 = 1000;
 
 /// Pushes tasks to ZeroMQ pullers, each to the next one in turn (ZMTP 3.0).
 ///
-/// Waits for pullers that are not there. A task is a line: this program's process id,
-/// the task's number, and TASK. Knows no passwords and no limits: whoever reaches
-/// ENDPOINT can end this program. Exit status 0 when all tasks have left (with
-/// --results: are done), on Ctrl-C or SIGTERM; 1 when it cannot listen, or when some
-/// have not after 5 seconds; 2 for a wrong argument.
+/// Exit status 0 when all tasks have left (with --results: are done), on Ctrl-C or
+/// SIGTERM; 1 when it cannot listen, or some have not in 5 s; 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen: tcp://ADDR:PORT, port 0 for any free port; or ipc://PATH, for
-    /// programs of this machine (Linux, macOS)
+    /// Where to listen: tcp://ADDR:PORT (0: any free one) or ipc://PATH (not Windows)
     #[arg(value_parser = endpoint, default_value = "tcp://127.0.0.1:5557")]
     endpoint: String,
     /// What to do
@@ -75,8 +71,8 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// On several threads, as what is sent leaves in the background: on one thread it would
-/// only leave while main waits.
+/// On several threads, as what is sent leaves in the background: on one thread it
+/// would only leave while main waits.
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -159,8 +155,8 @@ async fn remove_stale_file(endpoint: &str) {
     }
 }
 
-/// Pushes a task to the next puller. The crate refuses when that one has left or there
-/// is none, where libzmq would take another or wait; and what it refuses is lost.
+/// Pushes a task to the next puller. The crate refuses when that one has left or
+/// there is none, where libzmq takes another or waits; and what it refuses is lost.
 async fn push_one(socket: &mut PushSocket, task: &str) {
     for tries in 0.. {
         // Waits while the puller whose turn it is has 100,000 tasks to do already.
@@ -187,8 +183,8 @@ async fn collect(results: &mut PullSocket, mut open: u64, most: u64) -> Result<u
     Ok(open)
 }
 
-/// Waits until what was sent has left, which the crate does not tell. But the task that
-/// writes to a puller holds the backend, until it has written all and hung up.
+/// Waits until what was sent has left, which the crate does not tell. But the task
+/// that writes to a puller holds the backend, until it has written all and hung up.
 async fn flush(socket: PushSocket) {
     let backend = socket.backend();
     drop(socket);

@@ -13,7 +13,7 @@ use std::{convert::Infallible as Never, io, time::Duration};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use tokio::{select, signal, time::timeout};
-use zeromq::{Endpoint, RepSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
+use zeromq::{Endpoint, RepSocket, ZmqMessage, prelude::*};
 
 const HINT: &str = "try another port or path";
 /// How long a client may take to read its reply: all others wait meanwhile.
@@ -21,13 +21,12 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Echoes what ZeroMQ requesters ask (ZMTP 3.0).
 ///
-/// Prints each request. Knows no passwords and no limits: whoever reaches ENDPOINT can
-/// end this program. Ends on Ctrl-C or SIGTERM with exit status 0; 1 when it cannot
-/// listen, 2 for a wrong argument.
+/// Whoever reaches ENDPOINT can end this program: it has no passwords and no limits.
+/// Exit status 0 on Ctrl-C or SIGTERM; 1 when it cannot listen, 2 for a wrong
+/// argument.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen: tcp://ADDR:PORT, port 0 for any free port; or ipc://PATH, for
-    /// programs of this machine (Linux, macOS)
+    /// Where to listen: tcp://ADDR:PORT (0: any free one) or ipc://PATH (not Windows)
     #[arg(value_parser = endpoint, default_value = "tcp://127.0.0.1:5555")]
     endpoint: String,
 }
@@ -101,8 +100,8 @@ async fn terminated() -> io::Result<()> {
 async fn answer(socket: &mut RepSocket, endpoint: &Endpoint) -> Never {
     println!("Replier listening on {endpoint}");
     loop {
-        // Waits for a request of any client. One that leaves in the middle of a
-        // request, or sends what is no ZMTP, is an error here, and no more than that.
+        // Waits for any client. One that leaves in the middle of a request, or sends
+        // what is no ZMTP, is an error here, and no more than that.
         let request = match socket.recv().await {
             Ok(request) => request,
             Err(error) => {

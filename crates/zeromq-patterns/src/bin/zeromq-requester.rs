@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, value_parser};
 use tokio::time::{sleep, timeout};
-use zeromq::{Endpoint, ReqSocket, Socket, SocketOptions};
-use zeromq::{SocketRecv, SocketSend, ZmqMessage};
+use zeromq::{Endpoint, ReqSocket, SocketOptions, ZmqMessage, prelude::*};
 
 const HINT: &str = "is the replier running? cargo run -p zeromq-patterns";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,13 +25,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Asks a ZeroMQ replier (ZMTP 3.0).
 ///
-/// To connect and a reply may take 5 seconds each. Asks three times at most: who
-/// replies may get a request twice. p50 is the median of the times that a reply took,
-/// p99 the most that 99 of 100 took. Exit status 1 when none came, 2 for a wrong
-/// argument.
+/// Asks three times at most, 5 seconds each: a request may be answered twice. p50 is
+/// the median of the times until a reply, p99 the most that 99 of 100 took. Exit
+/// status 1 when none came, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// The replier: tcp://HOST:PORT, or ipc://PATH on this machine (Linux, macOS)
+    /// The replier: tcp://HOST:PORT or ipc://PATH (not Windows)
     #[arg(value_parser = endpoint, default_value = "tcp://127.0.0.1:5555")]
     endpoint: String,
     /// What to ask
@@ -101,9 +99,9 @@ async fn ask(
     bail!("no reply from {endpoint} ({HINT})")
 }
 
-/// Asks once, on the socket of the last time if all went well then. REQ is in lockstep:
-/// a socket that waits for a reply in vain can never send again, so whatever fails
-/// here leaves no socket behind.
+/// Asks once, on the socket of the last time if all went well then. REQ is in
+/// lockstep: a socket that waits for a reply in vain can never send again, so
+/// whatever fails here leaves no socket behind.
 async fn try_once(
     kept: &mut Option<ReqSocket>,
     endpoint: &str,

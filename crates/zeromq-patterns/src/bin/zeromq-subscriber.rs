@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use tokio::time::{sleep, timeout};
 use tokio::{select, signal};
-use zeromq::{Endpoint, Socket, SocketEvent, SocketRecv, SubSocket, ZmqMessage};
+use zeromq::{Endpoint, SubSocket, ZmqMessage, prelude::*};
 
 /// The pause before the second try to connect; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -23,12 +23,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Prints what a ZeroMQ publisher sends (ZMTP 3.0).
 ///
-/// Misses what is sent before it is connected. Waits for a publisher that is not there
-/// yet, and for one that is gone. Ends on Ctrl-C or SIGTERM with exit status 0; 2 for
-/// a wrong argument.
+/// Misses what is sent before it is connected. Waits for a publisher that is not
+/// there yet, and for one that is gone. Ends on Ctrl-C or SIGTERM with exit status 0;
+/// 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// The publisher: tcp://HOST:PORT, or ipc://PATH on this machine (Linux, macOS)
+    /// The publisher: tcp://HOST:PORT or ipc://PATH (not Windows)
     #[arg(value_parser = endpoint, default_value = "tcp://127.0.0.1:5556")]
     endpoint: String,
     /// How topics begin that are wanted, may be repeated; all topics by default
@@ -75,6 +75,7 @@ async fn terminated() -> io::Result<()> {
 async fn subscribe(endpoint: &str, topics: &[String]) -> Result<Never> {
     loop {
         let mut socket = connect(endpoint, topics).await?;
+        println!("Connected to {endpoint}");
         let Err(error) = print_messages(&mut socket).await;
         eprintln!("Lost the publisher: {error}");
         // Here the socket is dropped. It would connect again by itself, as no other
@@ -93,10 +94,7 @@ async fn connect(endpoint: &str, topics: &[String]) -> Result<SubSocket> {
         }
         // While nobody listens this tries again by itself.
         match timeout(pause, socket.connect(endpoint)).await {
-            Ok(Ok(())) => {
-                println!("Connected to {endpoint}");
-                return Ok(socket);
-            }
+            Ok(Ok(())) => return Ok(socket),
             Ok(Err(error)) => {
                 eprintln!("Cannot connect to {endpoint}: {error}");
                 sleep(pause).await;
@@ -107,15 +105,14 @@ async fn connect(endpoint: &str, topics: &[String]) -> Result<SubSocket> {
     }
 }
 
-/// Prints what arrives until the connection is lost, which only the monitor tells.
+/// Prints what arrives until the connection is lost. Only the monitor tells that, and
+/// once connected nothing else.
 async fn print_messages(socket: &mut SubSocket) -> Result<Never> {
     let mut events = socket.monitor();
     loop {
         select! {
             message = socket.recv() => println!("Received: {}", show(&message?)),
-            event = events.recv() => if let SocketEvent::Disconnected(_) = event? {
-                bail!("it closed the connection");
-            }
+            _ = events.recv() => bail!("it closed the connection"),
         }
     }
 }
