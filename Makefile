@@ -60,6 +60,7 @@ bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
+	cargo run --release -p scoreboard --bin zeromq-bench
 
 # No package manager's Rust is new enough for certain, so none is installed here.
 rust:

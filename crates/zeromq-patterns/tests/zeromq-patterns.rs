@@ -533,6 +533,21 @@ fn a_pusher_that_ends_after_its_last_task_loses_nothing() {
     assert_eq!(rests(&puller.output, "Received: ").len(), 3000);
 }
 
+/// Those that it hangs up on come back at once, while it is still ending.
+#[test]
+fn twenty_pushers_in_a_row_end_well_though_their_pullers_connect_again_at_once() {
+    let (tasks, results) = (Folder::new(), Folder::new());
+    let (tasks, results) = (tasks.endpoint(), results.endpoint());
+    let arguments = [&tasks as &str, "--results", &results];
+    let mut pullers = [(); 3].map(|()| Program::start(PULLER, &arguments));
+    for _ in 0..20 {
+        let more = ["--count", "1000", "--pullers", "3"];
+        let pusher = Program::run(PUSHER, &[&arguments[..], &more].concat());
+        assert_eq!((pusher.code, &*pusher.errors), (Some(0), ""));
+    }
+    pullers.iter_mut().for_each(|puller| assert!(puller.is_running()));
+}
+
 #[test]
 fn a_pusher_whose_tasks_cannot_leave_says_so_after_five_seconds() {
     let long = "x".repeat(10_000);
@@ -553,12 +568,29 @@ fn tasks_in_the_hands_of_a_puller_that_dies_are_lost_and_the_pusher_says_how_man
     let results = pusher.wait_for("Results go to ");
     let arguments = [&endpoint, "--results", &results, "--work", "0.5"];
     let mut puller = connect(PULLER, &arguments);
-    // The second task is in its hands, three more are on the way to it.
-    (0..2).for_each(|_| drop(puller.wait_for("Received: ")));
+    // The third task is in its hands, two more are on the way to it, and the result of
+    // the second may still be in the program.
+    (0..3).for_each(|_| drop(puller.wait_for("Received: ")));
     drop(puller);
     let pusher = pusher.end();
     assert_eq!(pusher.code, Some(1));
-    let error = "Error: 4 tasks lack a result after 5 s";
+    let expected =
+        [3, 4].map(|n| format!("Error: {n} tasks lack a result after 5 s"));
+    let error = pusher.errors.lines().next().unwrap().to_string();
+    assert!(expected.contains(&error), "{}", pusher.errors);
+}
+
+#[test]
+fn results_of_another_run_and_of_pullers_that_give_none_confirm_nothing() {
+    let more = ["--count", "2", "--results", ANY_PORT];
+    let (mut pusher, endpoint) = listen(PUSHER, &[&[ANY_PORT], &more[..]].concat());
+    let results = pusher.wait_for("Results go to ");
+    let _plain = connect(PULLER, &[&endpoint]);
+    let mut other = shake_hands(&results, "PUSH");
+    other.write_all(b"\0\x031-1\0\x031-2").unwrap();
+    let pusher = pusher.end();
+    assert_eq!(pusher.code, Some(1));
+    let error = "Error: 2 tasks lack a result after 5 s";
     assert!(pusher.errors.starts_with(error), "{}", pusher.errors);
 }
 

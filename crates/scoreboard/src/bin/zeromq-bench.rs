@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20_000)]
     requests: u64,
     /// Tasks a round
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 300_000)]
     tasks: u64,
 }
 

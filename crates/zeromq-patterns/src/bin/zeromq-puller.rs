@@ -25,7 +25,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Where tasks come from, and where results go.
-type Sockets = (PullSocket, Option<PushSocket>);
+struct Sockets {
+    tasks: PullSocket,
+    results: Option<PushSocket>,
+}
+
+/// The crate's PULL socket does not close its connections when it is dropped, and the
+/// pusher would go on sending.
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        self.tasks.backend().shutdown();
+    }
+}
 
 /// Does the tasks of a ZeroMQ pusher (ZMTP 3.0).
 ///
@@ -103,8 +114,6 @@ async fn pull(arguments: &Arguments) {
         if let Err(error) = work(&mut sockets, arguments.work, &mut left).await {
             eprintln!("Lost the pusher: {error}");
         }
-        // A PULL socket does not close its connections when it is dropped.
-        sockets.0.backend().shutdown();
     }
 }
 
@@ -126,23 +135,21 @@ async fn connect(arguments: &Arguments) -> Sockets {
     }
 }
 
-/// Connects for results first: no task shall come whose result has nowhere to go.
+/// Connects for tasks first: should another pusher have taken over before the results
+/// connect, then to lose the connection for tasks will tell.
 async fn connect_once(arguments: &Arguments) -> Result<Sockets> {
-    let mut results = None;
+    let mut sockets = Sockets { tasks: PullSocket::new(), results: None };
+    sockets.tasks.connect(&arguments.endpoint).await?;
     if let Some(endpoint) = &arguments.results {
-        let mut socket = PushSocket::new();
-        socket.connect(endpoint).await?;
-        results = Some(socket);
+        sockets.results.insert(PushSocket::new()).connect(endpoint).await?;
     }
-    let mut tasks = PullSocket::new();
-    tasks.connect(&arguments.endpoint).await?;
-    Ok((tasks, results))
+    Ok(sockets)
 }
 
 /// Does what arrives until the connection is lost. Only the monitor tells that, and
 /// once connected nothing else.
 async fn work(sockets: &mut Sockets, time: Duration, left: &mut u64) -> Result<()> {
-    let (tasks, results) = sockets;
+    let Sockets { tasks, results } = sockets;
     let mut events = tasks.monitor();
     while *left > 0 {
         let task = select! {

@@ -185,12 +185,13 @@ async fn collect(results: &mut PullSocket, mut open: u64, most: u64) -> Result<u
 
 /// Waits until what was sent has left, which the crate does not tell. But the task
 /// that writes to a puller holds the backend, until it has written all and hung up.
-async fn flush(socket: PushSocket) {
+async fn flush(mut socket: PushSocket) {
     let backend = socket.backend();
+    // Before it hangs up on the pullers: one that connects again meanwhile may block
+    // the crate for ever.
+    socket.unbind_all().await;
     drop(socket);
     while Arc::strong_count(&backend) > 1 {
-        // Whoever has connected again meanwhile has to go as well.
-        backend.shutdown();
         sleep(LOOK).await;
     }
 }
