@@ -97,6 +97,21 @@ fn the_scene_of_ws_chat_plays_while_the_slides_port_is_taken() {
 }
 
 #[test]
+fn the_scenes_of_mqtt_temperature_play_with_a_broker() {
+    assert_plays("mqtt-temperature");
+}
+
+#[test]
+fn the_scenes_of_rabbitmq_tasks_play_with_a_broker() {
+    assert_plays("rabbitmq-tasks");
+}
+
+#[test]
+fn the_scenes_of_rabbitmq_routing_play_with_a_broker() {
+    assert_plays("rabbitmq-routing");
+}
+
+#[test]
 fn the_three_scenes_of_zeromq_patterns_play_while_the_slides_ports_are_taken() {
     assert_plays("zeromq-patterns");
 }
