@@ -61,6 +61,7 @@ bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
+	cargo run --release -p scoreboard --bin mqtt-bench
 	cargo run --release -p scoreboard --bin rabbitmq-bench
 
 # Marp, the deck's tool, and its theme: slides/marp.config.mjs.
