@@ -72,6 +72,7 @@ bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
+	cargo run --release -p scoreboard --bin mqtt-bench
 	cargo run --release -p scoreboard --bin rabbitmq-bench
 	cargo run --release -p scoreboard --bin zeromq-bench
 
