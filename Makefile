@@ -68,7 +68,7 @@ copies: rust
 	done' "$$folder"
 
 bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
-	@sh crates/lab/install.sh $(AMQP) python3
+	@sh crates/lab/install.sh $(MQTT) mosquitto_pub $(AMQP) python3
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
