@@ -11,7 +11,7 @@ MQTT := cc cmake mosquitto
 AMQP := cc rabbitmq-server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo brokers test check copies bench slides slides-check slides-serve rust
+.PHONY: help demo brokers test tests tools check copies bench slides slides-check slides-serve rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,10 +32,21 @@ brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
 	@sh crates/lab/install.sh $(MQTT) $(AMQP)
 	cargo run -p lab -- brokers
 
-# Most tests wait for programs rather than compute, so more of them than cores run.
 test: rust ## Run every test; installs what they need
 	sh crates/lab/install.sh $(MQTT) $(AMQP) python3 chromium
-	RUST_TEST_THREADS=8 cargo run -q -p lab -- brokers -- cargo test --workspace
+	cargo test --workspace --no-run
+	@echo "Two minutes in silence: examples and tools are tested side by side"
+	@cargo run -q -p lab -- brokers -- $(MAKE) --no-print-directory -j 2 \
+	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) tests tools
+
+# Most tests wait for programs rather than compute, so more of them than cores run.
+tests tools: export RUST_TEST_THREADS := 8
+
+tests:
+	@MAKEFLAGS= cargo test --workspace --exclude lab --exclude scoreboard
+
+tools:
+	@MAKEFLAGS= cargo test -p lab -p scoreboard
 
 check: rust ## Check format, lints, versions, sizes, and each example copied out
 	cargo fmt --all --check
@@ -57,11 +68,13 @@ copies: rust
 	done' "$$folder"
 
 bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
-	@sh crates/lab/install.sh $(AMQP) python3
+	@sh crates/lab/install.sh $(MQTT) mosquitto_pub $(AMQP) python3
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
+	cargo run --release -p scoreboard --bin mqtt-bench
 	cargo run --release -p scoreboard --bin rabbitmq-bench
+	cargo run --release -p scoreboard --bin zeromq-bench
 
 # Marp, the deck's tool, and its theme: slides/marp.config.mjs.
 MARP := cd slides && node_modules/.bin/marp deck.md --no-stdin

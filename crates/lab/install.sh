@@ -26,6 +26,10 @@ package() {
         apt-get:python3) echo python3 python3-venv ;;
         apt-get:cc) echo gcc libc6-dev ;;
         *:cc) echo gcc ;;
+        apt-get:mosquitto_*) echo mosquitto-clients ;;
+        *:mosquitto_*) echo mosquitto ;;
+        dnf:tshark | pacman:tshark) echo wireshark-cli ;;
+        brew:tshark) echo wireshark ;;
         brew:node) echo node ;;
         *:node) echo nodejs npm ;;
         pacman:python3 | brew:python3) echo python ;;

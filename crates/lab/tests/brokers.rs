@@ -43,7 +43,7 @@ impl Session {
             fs::read_link(format!("/proc/{process}/cwd")).unwrap_or_default()
         });
         let mut folders: Vec<PathBuf> =
-            here.filter(|path| path.starts_with(env::temp_dir())).collect();
+            here.filter(|path| path.parent() == Some(&env::temp_dir())).collect();
         folders.sort();
         folders.dedup();
         folders

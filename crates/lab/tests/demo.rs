@@ -41,12 +41,14 @@ fn assert_failed(ended: &Ended, said: &str) {
     assert!(!ended.output.join("\n").contains("It was noticed."));
 }
 
-/// Plays real scenes while somebody else has the slide's port, whichever it is.
+/// Plays real scenes while somebody else has the slide's port, whichever it is. Where
+/// there is a broker it has the port.
 fn play_elsewhere(arguments: &[&str]) -> Ended {
     // Whether this process or another program took a port makes no difference.
-    static TAKEN: OnceLock<[io::Result<TcpListener>; 3]> = OnceLock::new();
+    static TAKEN: OnceLock<[io::Result<TcpListener>; 6]> = OnceLock::new();
     TAKEN.get_or_init(|| {
-        ["127.0.0.1:65432", "127.0.0.1:8000", "127.0.0.1:8765"].map(TcpListener::bind)
+        [65432, 8000, 8765, 5555, 5556, 5557]
+            .map(|port| TcpListener::bind(("127.0.0.1", port)))
     });
     Program::run(LAB, &[&["demo"], arguments].concat())
 }
@@ -55,9 +57,11 @@ fn assert_plays(name: &str) {
     let demo = play_elsewhere(&[name]);
     let output = demo.output.join("\n");
     assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
-    assert!(output.contains("-- 127.0.0.1:0\n"), "{output}");
-    assert!(output.contains("Notice: "), "{output}");
-    assert!(output.ends_with("Played 1 of 1 scenes."), "{output}");
+    let listens = !output.contains("--broker ");
+    assert_eq!(output.contains("127.0.0.1:0\n"), listens, "{output}");
+    let scenes = output.matches("Notice: ").count();
+    let played = format!("Played {scenes} of {scenes} scenes.");
+    assert!(scenes > 0 && output.ends_with(&played), "{output}");
     assert!(!output.contains('\u{1b}'), "no colours without a terminal: {output}");
 }
 
@@ -230,6 +234,26 @@ fn the_others_are_told_where_the_last_wiretap_listens_and_a_second_server() {
     let named = "MQTT_URL=mqtt://name:word@b.example:4";
     let demo = Program::run("env", &[named, LAB, "demo", &path]);
     assert_eq!(demo.code, Some(0), "{}", demo.errors);
+}
+
+#[test]
+fn the_scenes_of_mqtt_temperature_play_with_a_broker() {
+    assert_plays("mqtt-temperature");
+}
+
+#[test]
+fn the_scenes_of_rabbitmq_tasks_play_with_a_broker() {
+    assert_plays("rabbitmq-tasks");
+}
+
+#[test]
+fn the_scenes_of_rabbitmq_routing_play_with_a_broker() {
+    assert_plays("rabbitmq-routing");
+}
+
+#[test]
+fn the_three_scenes_of_zeromq_patterns_play_while_the_slides_ports_are_taken() {
+    assert_plays("zeromq-patterns");
 }
 
 #[test]

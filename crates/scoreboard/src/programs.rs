@@ -1,10 +1,10 @@
 //! The programs that are measured, made here: release builds of the examples, and the
 //! C server that shows what the machine can do.
 
+use std::env;
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 
@@ -25,30 +25,6 @@ pub fn example(package: &str, binary: &str) -> Result<PathBuf> {
     let status = cargo.status().context("cannot run cargo")?;
     ensure!(status.success(), "cannot build {binary}: {status}");
     Ok(target.join("release").join(binary))
-}
-
-/// Makes a virtual environment with these packages, unless it is there already; says
-/// where its Python is. pip needs the internet for it.
-pub fn python(folder: &Path, packages: &[&str]) -> Result<PathBuf> {
-    let venv = folder.join("venv");
-    let python = venv.join("bin/python");
-    // Written last, so that half an installation is not taken for a whole one.
-    let (installed, wanted) = (venv.join("installed"), packages.join("\n"));
-    if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check"];
-        run(Command::new(&python).args(pip).args(packages))?;
-        fs::write(installed, wanted)?;
-    }
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    eprintln!("Running {command:?}");
-    let status =
-        command.status().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed: {status}");
-    Ok(())
 }
 
 /// Compiles the C server, or says that there is no compiler.

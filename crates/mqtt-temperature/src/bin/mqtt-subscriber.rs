@@ -150,7 +150,10 @@ async fn subscribe(client: &AsyncClient) -> Result<()> {
         let answer = client.subscribe(topic, ARGUMENTS.qos);
         match timeout(REPLY_TIMEOUT, answer).await {
             Ok(Ok(_)) => println!("Subscribed to '{}'", printable(topic.as_bytes())),
-            Ok(Err(Error::Failure)) => bail!("the broker refuses '{topic}'"),
+            // A connection that is cut fails in the same way, and is gone then.
+            Ok(Err(Error::Failure)) if client.is_connected() => {
+                bail!("the broker refuses '{topic}'")
+            }
             // The connection is lost, or of no use: the caller will connect again.
             _ => {
                 let _ = client.disconnect(None).await;

@@ -13,6 +13,7 @@ use clap::Parser;
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use socket2::{Domain, Socket, Type};
 
+use lab::python;
 use scoreboard::processor::{cpu_seconds, pin, two_processors};
 use scoreboard::programs;
 use scoreboard::server::{Program, Server};
@@ -142,7 +143,7 @@ fn rust() -> Result<Program> {
 fn python() -> Result<Program> {
     let folder = programs::target()?.join("chat-bench");
     fs::create_dir_all(&folder)?;
-    let interpreter = programs::python(&folder, &[PYTHON_LIBRARY])?;
+    let interpreter = python::environment(&folder, &[PYTHON_LIBRARY])?;
     let script = include_str!("chat-bench.py");
     let path = folder.join("chat.py");
     fs::write(&path, format!("#!{}\n{script}", interpreter.display()))?;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use lab::brokers::{Broker, Kind};
+use lab::python;
 
 use scoreboard::programs;
 use scoreboard::stats::{median, ratios, spread};
@@ -65,7 +66,7 @@ fn main() -> Result<()> {
 fn python() -> Result<(PathBuf, PathBuf)> {
     let folder = programs::target()?.join("rabbitmq-bench");
     fs::create_dir_all(&folder)?;
-    let python = programs::python(&folder, &[PYTHON_LIBRARY])?;
+    let python = python::environment(&folder, &[PYTHON_LIBRARY])?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin");
     Ok((python, script.join("rabbitmq-bench.py")))
 }

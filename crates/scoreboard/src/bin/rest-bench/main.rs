@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use socket2::{Domain, Socket, Type};
 
+use lab::python;
 use load::Load;
 use scoreboard::processor::{Processors, cpu_seconds, pin, two_processors};
 use scoreboard::programs;
@@ -98,7 +99,7 @@ fn contestants(folder: &Path) -> Result<Vec<Contestant>> {
     let (server, here) = (server.display(), env::current_exe()?);
     let here = here.display();
     // What the slide says.
-    let python = programs::python(folder, &["fastapi", "uvicorn[standard]"])?;
+    let python = python::environment(folder, &["fastapi", "uvicorn[standard]"])?;
     let uvicorn = format!(
         "{} -m uvicorn main:app --app-dir {} --port {{port}}",
         python.display(),
