@@ -113,7 +113,10 @@ struct Tour {
 
 /// Who listens where the others are sent, and really where.
 struct Server {
-    name: String,
+    /// The program, and those that listen there after it has ended.
+    names: Vec<String>,
+    /// What it is to print when it listens.
+    ready: String,
     address: SocketAddr,
 }
 
@@ -198,6 +201,11 @@ impl Tour {
     fn step(&mut self, step: &Step, scene: &Scene) -> Result<()> {
         let index = match &step.run {
             Some(command) => {
+                if let Some(server) = &mut self.server
+                    && step.expect.contains(&server.ready)
+                {
+                    server.names.push(step.program.clone());
+                }
                 let has_input = scene.types_into(&step.program);
                 self.start(&step.program, command, has_input)?
             }
@@ -214,7 +222,7 @@ impl Tour {
         for line in &step.expect {
             self.expect(index, line, step.within)?;
             if line.contains("{address}") && self.server.is_none() {
-                self.find_server(&step.program, scene)?;
+                self.find_server(&step.program, line, scene)?;
             }
         }
         if let Some(seconds) = step.quiet {
@@ -231,9 +239,10 @@ impl Tour {
 
     /// The first program that prints the address listens there. The others are sent to
     /// its wiretap from now on, if there is to be one.
-    fn find_server(&mut self, name: &str, scene: &Scene) -> Result<()> {
+    fn find_server(&mut self, name: &str, ready: &str, scene: &Scene) -> Result<()> {
         let address = self.address.context("the scene has no address")?;
-        self.server = Some(Server { name: name.to_string(), address });
+        let (names, ready) = (vec![name.to_string()], ready.to_string());
+        self.server = Some(Server { names, ready, address });
         if self.wired && !scene.has_wiretap() {
             self.address = Some(self.tap(&address.to_string(), scene.udp)?);
         }
@@ -428,7 +437,8 @@ impl Tour {
 
     /// Puts address and broker into a command or an expected line of a program.
     fn fill_in(&self, text: &str, name: &str) -> String {
-        let own = self.server.as_ref().filter(|server| server.name == name);
+        let is_own = |server: &&Server| server.names.iter().any(|own| own == name);
+        let own = self.server.as_ref().filter(is_own);
         let address = own.map(|server| server.address).or(self.address);
         let mut text = text.to_string();
         let places =
