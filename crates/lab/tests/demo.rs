@@ -200,6 +200,16 @@ fn the_wiretap_stands_before_the_broker_of_a_scene() {
     );
 }
 
+/// The scene's first replier is killed.
+#[test]
+fn the_wiretap_stays_before_the_server_that_follows_a_killed_one() {
+    let crossings = crossings("zeromq-patterns");
+    let hello = "     14 bytes (2 header)  message frame last: Hello, world";
+    let replies = format!("client <- server{hello}");
+    let replies = crossings.iter().filter(|line| line.ends_with(&replies));
+    assert_eq!(replies.count(), 2, "{crossings:#?}");
+}
+
 #[test]
 fn a_program_that_gets_ctrl_c_on_stage_may_still_speak() {
     let script =

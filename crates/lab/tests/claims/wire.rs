@@ -329,6 +329,31 @@ fn after_the_upgrade_a_message_is_one_frame_of_2_bytes_more_down_and_6_up() {
     assert!(tap.messages().filter(|message| size(message) > 100).count() == 4);
 }
 
+/// Claim 91: messages, not a stream: in single bytes they come as they were sent.
+#[test]
+fn messages_of_zeromq_keep_their_bounds_in_single_bytes() {
+    let mut replier =
+        start("zeromq-patterns", "zeromq-replier", &["tcp://127.0.0.1:0"]);
+    let address = replier.address("Replier listening on tcp://");
+    let faults = Faults { slice: Some(1), ..Faults::default() };
+    let mut tap = Tap::start(address, false, faults);
+    let endpoint = format!("tcp://{}", tap.address());
+    let arguments = [&endpoint, "Hello, world", "--count", "3"];
+    let requester = start("zeromq-patterns", "zeromq-requester", &arguments).end();
+    assert_eq!(requester.code, Some(0), "{}", requester.errors);
+    for number in 1..=3 {
+        assert_eq!(replier.wait_for("Received request: "), "Hello, world");
+        let reply = format!("Received reply {number}: Hello, world");
+        assert!(requester.output.contains(&reply), "{:?}", requester.output);
+    }
+    // Each is a frame of its own, there and back, with a header of 2 bytes.
+    let is_message = |message: &Message| message.details == "last";
+    tap.wait_for(6, is_message);
+    for message in tap.messages().filter(|message| is_message(message)) {
+        assert_eq!((payload(message), message.header), ("Hello, world", 2));
+    }
+}
+
 /// Publishes one temperature while the wiretap swallows what is named; returns how
 /// often it is delivered, and its packets, whether they crossed or were lost.
 fn deliveries(url: &str, qos: &str, swallow: &str) -> (usize, Vec<String>) {
