@@ -2,3 +2,4 @@
 
 pub mod brokers;
 pub mod lifeline;
+pub mod python;

@@ -66,6 +66,8 @@ fn http(bytes: &[u8]) -> Guess {
     if METHODS.iter().all(|method| prefix(bytes, method) == Guess::No) {
         return Guess::No;
     }
+    // However much has come at once, it depends on the same bytes.
+    let bytes = &bytes[..bytes.len().min(LONGEST_LINE)];
     let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
     match (lines.next(), lines.next()) {
         (Some(line), Some(_)) => {
@@ -75,7 +77,7 @@ fn http(bytes: &[u8]) -> Guess {
                 false => Guess::No,
             }
         }
-        _ if bytes.len() > LONGEST_LINE => Guess::No,
+        _ if bytes.len() == LONGEST_LINE => Guess::No,
         _ => Guess::Perhaps,
     }
 }

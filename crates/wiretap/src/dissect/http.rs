@@ -3,8 +3,9 @@
 //! Header is all that is no body: the head, and what chunks are framed with.
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 
-use httparse::{EMPTY_HEADER, Header, Request, Response, Status};
+use httparse::{Header, ParserConfig, Request, Response, Status};
 
 use super::websocket::WebSocket;
 use super::{Direction, Parser, Piece, Step, TO_THE_END, printable};
@@ -88,19 +89,28 @@ impl Http {
         if !head.ends_with(b"\n") && head.len() > BEGINNING {
             return Step::More(head.len() + 1);
         }
-        let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+        // Empty lines may come before a request, but not for ever.
+        if head.len() > BEGINNING && head.trim_ascii().is_empty() {
+            return Step::Raw;
+        }
+        let mut headers = [MaybeUninit::uninit(); MOST_HEADERS];
         let piece = match direction {
             Direction::ToServer => {
-                let mut request = Request::new(&mut headers);
-                match request.parse(head) {
+                let mut request = Request::new(&mut []);
+                match request.parse_with_uninit_headers(head, &mut headers) {
                     Ok(Status::Complete(_)) => self.request(&request),
                     Ok(Status::Partial) => return Step::More(head.len() + 1),
                     Err(_) => None,
                 }
             }
             Direction::ToClient => {
-                let mut response = Response::new(&mut headers);
-                match response.parse(head) {
+                let mut response = Response::new(&mut []);
+                let config = ParserConfig::default();
+                match config.parse_response_with_uninit_headers(
+                    &mut response,
+                    head,
+                    &mut headers,
+                ) {
                     Ok(Status::Complete(_)) => self.response(&response),
                     Ok(Status::Partial) => return Step::More(head.len() + 1),
                     Err(_) => None,
@@ -386,5 +396,22 @@ mod tests {
         let mut dissector = crate::dissect::Dissector::new(Some(Protocol::Http));
         assert_eq!(dissector.push(ToServer, b"\x16\x03\x01").len(), 1);
         assert_eq!(dissector.push(ToClient, b"220 mail.example").len(), 1);
+        let mut dissector = crate::dissect::Dissector::new(Some(Protocol::Http));
+        assert_eq!(
+            dissector.push(ToServer, b"\r\n\r\nGET / HTTP/1.1\r\n\r\n").len(),
+            1
+        );
+        assert_eq!(dissector.push(ToServer, &b"\r\n".repeat(20)).len(), 20);
+    }
+
+    #[test]
+    fn responses_that_cannot_be_told_apart_any_more_are_bytes() {
+        let response = b"HTTP/1.1 204 No Content\r\n\r\n";
+        let sent = [(ToServer, GET.repeat(1001)), (ToClient, response.repeat(1001))];
+        let sent = sent.each_ref().map(|(direction, bytes)| (*direction, &bytes[..]));
+        let messages = shown(None, &sent);
+        let (responses, rest) = messages[1001..].split_at(1000);
+        assert!(responses.iter().all(|line| line == "< 27+0 204 No Content"));
+        assert!(rest[0].starts_with("< 0+25 text = HTTP/1.1 204"), "{rest:?}");
     }
 }

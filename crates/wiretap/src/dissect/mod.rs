@@ -23,6 +23,9 @@ pub use reader::printable;
 
 /// How many bytes of a payload are kept to be shown.
 pub const SHOWN: usize = 200;
+/// How many characters of a message's details are kept: a packet may list any number of
+/// topics.
+const DETAILS: usize = 1000;
 /// The longest header that is waited for. An MQTT topic alone may have 65,535 bytes.
 const LONGEST_HEADER: usize = 65 * 1024;
 /// The length of a payload that only the end of the stream ends.
@@ -302,7 +305,10 @@ impl Lane {
     }
 
     fn begin(&mut self, direction: Direction, mut piece: Piece) {
-        let (name, details) = piece.title.take().unwrap_or_default();
+        let (name, mut details) = piece.title.take().unwrap_or_default();
+        if let Some((cut, _)) = details.char_indices().nth(DETAILS) {
+            details.replace_range(cut.., "...");
+        }
         let (start, payload) = (self.start, Vec::new());
         let new =
             Message { direction, start, end: 0, header: 0, name, details, payload };

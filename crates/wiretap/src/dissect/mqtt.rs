@@ -296,8 +296,10 @@ mod tests {
 
     #[test]
     fn the_other_packets_are_all_header() {
-        let client = b"\x82\x0c\0\x01\0\x03a/#\x01\0\x01b\0\xa2\x05\0\x02\0\x01b\x62\x02\0\x07\xc0\0\xe0\0";
-        let server = b"\x20\x02\x01\0\x90\x04\0\x01\x01\x80\xb0\x02\0\x02\x50\x02\0\x07\x70\x02\0\x07\xd0\0";
+        let client = b"\x82\x0c\0\x01\0\x03a/#\x01\0\x01b\0\xa2\x05\0\x02\0\x01b\
+            \x62\x02\0\x07\xc0\0\xe0\0";
+        let server = b"\x20\x02\x01\0\x90\x04\0\x01\x01\x80\xb0\x02\0\x02\
+            \x50\x02\0\x07\x70\x02\0\x07\xd0\0";
         assert_eq!(
             shown(Some(Mqtt), &[(ToServer, client), (ToClient, server)]),
             [
@@ -355,6 +357,16 @@ mod tests {
         let properties = b"\x30\x04\0\x01t\x7f";
         let shown = shown(None, &[(ToServer, CONNECT_5), (ToServer, properties)]);
         assert!(shown[1].starts_with("> 0+6 bytes"), "{shown:?}");
+    }
+
+    #[test]
+    fn a_long_list_of_topics_is_counted_and_not_kept() {
+        let topics = b"\0\x03a/b\x01".repeat(20_000);
+        let subscribe = [&b"\x82\xc2\xa9\x07\0\x01"[..], &topics, b"\xc0\0"].concat();
+        let shown = shown(Some(Mqtt), &[(ToServer, &subscribe)]);
+        let expected = "> 120006+0 SUBSCRIBE packet 1, topic a/b QoS 1, topic a/b";
+        assert!(shown[0].starts_with(expected), "{shown:?}");
+        assert_eq!(shown[1..], ["> 2+0 PINGREQ"]);
     }
 
     #[test]

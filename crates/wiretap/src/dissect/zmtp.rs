@@ -215,7 +215,8 @@ mod tests {
     fn a_subscription_is_a_command_or_a_subscribers_message() {
         let client = [
             &ready(b"SUB")[..],
-            b"\x04\x0e\x09SUBSCRIBEtemp\x04\x0b\x06CANCELtemp\0\x05\x01temp\0\x05\0temp\0\x02no",
+            b"\x04\x0e\x09SUBSCRIBEtemp\x04\x0b\x06CANCELtemp\
+            \0\x05\x01temp\0\x05\0temp\0\x02no",
         ]
         .concat();
         let server = [ready(b"PUB"), b"\0\x05\x01temp".to_vec()].concat();
