@@ -11,10 +11,10 @@ MQTT := cc cmake mosquitto
 AMQP := cc rabbitmq-server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo brokers test check copies bench rust
+.PHONY: help demo brokers test check copies bench slides slides-check slides-serve rust
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 # Without brokers it plays the rest, and says what it left out.
 demo: rust ## Play the whole lecture (this is the main one)
@@ -40,7 +40,7 @@ test: rust ## Run every test; installs what they need
 check: rust ## Check format, lints, versions, sizes, and each example copied out
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
-	cargo test -q -p lab --test house
+	cargo test -q -p lab --test house --test deck
 	$(MAKE) --no-print-directory copies
 
 # Builds and tests each example as a student's copy, outside the workspace. The lock file
@@ -57,9 +57,35 @@ copies: rust
 	done' "$$folder"
 
 bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
+	@sh crates/lab/install.sh $(AMQP) python3
 	cargo run --release -p scoreboard
 	cargo run --release -p scoreboard --bin rest-bench
 	cargo run --release -p scoreboard --bin chat-bench
+	cargo run --release -p scoreboard --bin rabbitmq-bench
+
+# Marp, the deck's tool, and its theme: slides/marp.config.mjs.
+MARP := cd slides && node_modules/.bin/marp deck.md --no-stdin
+
+slides: slides/node_modules ## Build the deck: slides/dist/index.html, and a PDF
+	cd slides && node diagrams.mjs
+	$(MARP) -o dist/index.html
+	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=true
+
+slides-check: slides/node_modules ## Check that every slide fits, is legible, asks no network
+	$(MARP) -o dist/index.html
+	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=true
+	cd slides && node check.mjs
+
+slides-serve: slides/node_modules ## Show the deck in a browser while it is edited
+	cd slides && node_modules/.bin/marp --server . --no-stdin
+
+slides/node_modules: slides/package-lock.json
+	sh crates/lab/install.sh node chromium
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { \
+	    echo "Node 18 or later is needed; here it is $$(node --version)."; \
+	    echo "Newer ones are at https://nodejs.org/en/download"; exit 1; }
+	cd slides && npm ci --ignore-scripts --no-audit --no-fund
+	@touch slides/node_modules
 
 # No package manager's Rust is new enough for certain, so none is installed here.
 rust:

@@ -15,6 +15,7 @@ is_here() {
     case $1 in
         # Debian has the part of it that makes virtual environments in another package.
         python3) python3 -c 'import ensurepip' 2>/dev/null ;;
+        node) command -v node >/dev/null && command -v npm >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -25,6 +26,8 @@ package() {
         apt-get:python3) echo python3 python3-venv ;;
         apt-get:cc) echo gcc libc6-dev ;;
         *:cc) echo gcc ;;
+        brew:node) echo node ;;
+        *:node) echo nodejs npm ;;
         pacman:python3 | brew:python3) echo python ;;
         pacman:rabbitmq-server) echo rabbitmq ;;
         brew:rabbitmq-server) echo rabbitmq ;;
@@ -150,7 +153,7 @@ if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
     if sudo sh crates/lab/install.sh --as-root $packages; then exit 0; fi
 fi
 case $manager:$missing in
-    *" cc"* | *python3* | *chromium*) ;; # They need more than a folder.
+    *" cc"* | *python3* | *node* | *chromium*) ;; # They need more than a folder.
     apt-get:*)
         echo "Nobody is root here: unpacking them under target/tools"
         unpack_with_apt $packages

@@ -231,6 +231,21 @@ fn five_sends_come_back_complete_though_reads_do_not_match_sends() {
     assert_eq!(reads, 4, "1024 + 1024 + 1024 + 428: {lines:?}");
 }
 
+/// Claim 25: one receive is not one message, for the client neither.
+#[test]
+fn the_client_reads_on_when_a_reply_comes_in_pieces() {
+    let (server, _thread) = start_fake_server(|mut connection| {
+        let _ = connection.read(&mut [0; 100]);
+        let _ = connection.write_all(b"Hello, ");
+        // Slowness is what is tested here; nothing waits for it.
+        thread::sleep(Duration::from_millis(300));
+        let _ = connection.write_all(b"world");
+    });
+    let client = run_client(server, &[]);
+    assert_eq!(client.code, Some(0), "{}", client.errors);
+    assert_eq!(client.output[1], "Received echo: Hello, world");
+}
+
 /// Claim 23: one write may send only a part; the server goes on until all is sent.
 #[test]
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
