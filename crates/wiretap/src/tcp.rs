@@ -356,7 +356,7 @@ impl Connection {
             let start = if is_here { place(message.start) } else { last };
             let end = if is_here { place(message.end) } else { last };
             last = end;
-            if is_here && self.swallows(&message.name) {
+            if is_here && self.swallows(&message) {
                 let name = message.name.clone();
                 steps.push(Step::Lose(message, head));
                 steps.push(Step::Act(start, Act::Swallow(name)));
@@ -375,9 +375,15 @@ impl Connection {
         steps
     }
 
-    fn swallows(&self, name: &str) -> bool {
-        let wanted = self.tap.options.faults.swallow.as_ref();
-        wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
+    /// Whether a message is to be lost: its name and details begin with these words.
+    fn swallows(&self, message: &Message) -> bool {
+        let Some(wanted) = &self.tap.options.faults.swallow else { return false };
+        let title = format!("{} {}", message.name, message.details);
+        let Some((head, rest)) = title.split_at_checked(wanted.len()) else {
+            return false;
+        };
+        head.eq_ignore_ascii_case(wanted)
+            && !rest.starts_with(char::is_alphanumeric)
             && self.tap.swallows.take()
     }
 

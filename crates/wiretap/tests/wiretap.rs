@@ -539,6 +539,18 @@ fn a_swallowed_message_is_lost_and_what_came_before_it_is_not() {
 }
 
 #[test]
+fn the_details_of_a_message_choose_which_one_is_swallowed() {
+    let (listener, target) = listen();
+    let (_wiretap, address) = tap(&target, &["--swallow", "puback packet 2"]);
+    let (client, server) = pair(&listener, address);
+    send(&client, CONNECT);
+    receive(&server, CONNECT.len());
+    send(&server, &[CONNACK, PUBACK, &[0x40, 2, 0, 20], &[0x40, 2, 0, 2]].concat());
+    let passed = [CONNACK, PUBACK, &[0x40, 2, 0, 20]].concat();
+    assert_eq!(receive_all(&client), (passed, true));
+}
+
+#[test]
 fn a_frozen_connection_forwards_nothing_until_it_thaws() {
     let (listener, target) = listen();
     let (wiretap, address) =
