@@ -58,7 +58,7 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Takes in a stream and then says `done`; a message of 4 bytes it sends back at once.
+/// Takes in a stream and then says `done`; a message of 4 bytes it sends back.
 fn start_server() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;

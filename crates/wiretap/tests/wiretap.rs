@@ -665,7 +665,7 @@ fn datagrams(options: &[&str], count: usize) -> (Vec<usize>, Ended) {
     let (mut wiretap, address) = tap(&target, &[&["--udp"], options].concat());
     let client = udp_socket();
     let own = client.local_addr().unwrap();
-    // Reads along, or the kernel would lose some too; ends with one of the test's own.
+    // Reads along, or the kernel would lose some too; one of the test's own ends it.
     let receiving = thread::spawn(move || {
         let mut buffer = [0; 100];
         let mut received = Vec::new();
@@ -902,9 +902,7 @@ fn the_library_starts_a_wiretap_within_the_program_and_ends_it() {
     let connected = lines.recv_timeout(PATIENCE).unwrap();
     assert_eq!(connected.event, Event::Connected(client.local_addr().unwrap()));
     let line = lines.recv_timeout(PATIENCE).unwrap();
-    assert!(
-        matches!(&line.event, Event::Message(message, _) if message.payload == b"Hello")
-    );
+    assert!(matches!(&line.event, Event::Message(m, _) if m.payload == b"Hello"));
     assert_eq!(format!("{line:#}"), "client -> server      5 bytes  text: Hello");
     assert!(line.to_string().ends_with(&format!(" s  {line:#}")), "{line}");
     let address = wiretap.address();
