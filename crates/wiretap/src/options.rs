@@ -64,8 +64,8 @@ pub struct Faults {
     #[arg(long, value_name = "POINT", conflicts_with = "udp")]
     pub cut_after: Option<Point>,
     /// TCP: lose the first message of this name, such as PUBACK, and reset the
-    /// connection: what came before it has passed, what comes after it is lost too. The
-    /// first of its details choose more closely: 'PUBACK packet 2'
+    /// connection: what came before it has passed, what comes after it is lost too.
+    /// The first of its details choose more closely: 'PUBACK packet 2'
     #[arg(long, value_name = "NAME", conflicts_with = "udp")]
     pub swallow: Option<String>,
     /// Forward nothing for so long, once, after the point of --freeze-after

@@ -1,6 +1,6 @@
 //! Forwards TCP connections.
 //!
-//! Each direction is one loop that reads, writes all of it, and only then reads on: so
+//! Each direction is one loop that reads, writes all of it, and only then reads on:
 //! a receiver that stops reading stops its sender, and nothing piles up here.
 
 use std::io::{self, ErrorKind};

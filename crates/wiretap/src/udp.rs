@@ -177,7 +177,7 @@ impl Session {
         let (number, start) = (way.count, way.bytes);
         way.bytes += bytes.len() as u64;
         let faults = &self.tap.options.faults;
-        // All are thrown for each datagram, so that what one decides changes no other.
+        // All are thrown for each datagram: what one decides changes no other.
         let [drop, duplicate, reorder] =
             [faults.drop, faults.duplicate, faults.reorder]
                 .map(|share| way.throws(share));
