@@ -33,7 +33,7 @@ brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
 	cargo run -p lab -- brokers
 
 test: rust ## Run every test; installs what they need
-	sh crates/lab/install.sh $(MQTT) $(AMQP) python3 chromium
+	sh crates/lab/install.sh $(MQTT) $(AMQP) mosquitto_pub python3 curl tshark chromium
 	cargo test --workspace --no-run
 	@echo "Two minutes in silence: examples and tools are tested side by side"
 	@cargo run -q -p lab -- brokers -- $(MAKE) --no-print-directory -j 2 \
@@ -43,10 +43,10 @@ test: rust ## Run every test; installs what they need
 tests tools: export RUST_TEST_THREADS := 8
 
 tests:
-	@MAKEFLAGS= cargo test --workspace --exclude lab --exclude scoreboard
+	@MAKEFLAGS= cargo test --workspace --exclude lab --exclude wiretap --exclude scoreboard
 
 tools:
-	@MAKEFLAGS= cargo test -p lab -p scoreboard
+	@MAKEFLAGS= cargo test -p lab -p wiretap -p scoreboard
 
 check: rust ## Check format, lints, versions, sizes, and each example copied out
 	cargo fmt --all --check

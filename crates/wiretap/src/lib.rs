@@ -5,8 +5,9 @@
 //! use wiretap::{Options, Wiretap};
 //!
 //! let listen = "127.0.0.1:0".parse().unwrap();
-//! let print = |line| println!("{line}");
-//! let wiretap = Wiretap::start(listen, "127.0.0.1:8000", Options::default(), print)?;
+//! let options = Options::default();
+//! let sink = |line| println!("{line}");
+//! let wiretap = Wiretap::start(listen, "127.0.0.1:8000", options, sink)?;
 //! println!("connect to {}", wiretap.address());
 //! let summary = wiretap.stop()?;
 //! # Ok::<(), anyhow::Error>(())
@@ -73,9 +74,9 @@ struct Tap {
 }
 
 impl Wiretap {
-    /// Listens, and forwards to the target (HOST:PORT) from now on, on a thread of its
-    /// own. The sink is called for each line, one after the other, on another thread:
-    /// while it is slow lines are left out, and nothing that is forwarded waits for it.
+    /// Listens, and forwards to the target (HOST:PORT) from now on, on a thread of
+    /// its own. The sink is called for each line, one after the other, on another
+    /// thread: while it is slow, lines are left out, and forwarding does not wait.
     pub fn start(
         listen: SocketAddr,
         target: &str,
@@ -190,16 +191,16 @@ async fn serve(socket: Socket, tap: Arc<Tap>) -> io::Result<()> {
 }
 
 impl Tap {
-    /// The chance of one direction of a connection: the same seed throws the same dice
-    /// for it, whatever the others do.
+    /// The chance of one direction of a connection: the same seed throws the same
+    /// dice for it, whatever the others do.
     fn dice(&self, connection: u64, direction: Direction) -> Rng {
         let base = Rng::with_seed(self.seed).u64(..);
         // Seeds that are close to each other make alike beginnings; a fork's is not.
         Rng::with_seed(base ^ (connection << 1 | direction as u64)).fork()
     }
 
-    /// The target's addresses, the wiretap's own left out: it would forward to itself,
-    /// and that to itself, without end.
+    /// The target's addresses, the wiretap's own left out: it would forward to
+    /// itself, and that to itself, without end.
     async fn target(&self) -> io::Result<Vec<SocketAddr>> {
         let addresses = tokio::net::lookup_host(&self.target).await?;
         let own = self.address;

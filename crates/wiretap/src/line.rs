@@ -13,8 +13,8 @@ const HEX_WIDTH: usize = 16;
 /// Characters of a payload that are shown, or half as many bytes in hex.
 const PAYLOAD_SHOWN: usize = 80;
 
-/// Something that happened. Printed with `{}`, it is a line of the program; with `{:#}`
-/// the same without its time.
+/// Something that happened. Printed with `{}`, it is a line of the program; with
+/// `{:#}` the same without its time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
     /// Since the wiretap was started.
@@ -32,8 +32,8 @@ pub enum Event {
     Connected(SocketAddr),
     /// A client of UDP has sent something for the first time.
     FirstDatagram(SocketAddr),
-    /// A message has crossed, or with a fault would have; and, if asked for, its first
-    /// bytes.
+    /// A message has crossed, or with a fault would have; and, if asked for, its
+    /// first bytes.
     Message(Message, Vec<u8>),
     /// The sender has closed its sending side: the end of the stream.
     End(Direction),

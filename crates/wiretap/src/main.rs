@@ -23,8 +23,8 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// A line a message: the time since the start, the connection if there are several,
 /// the direction, the size, what it is, and its payload. What is forwarded is never
 /// changed nor kept waiting unless a fault is asked for. At the end it sums up. Ends
-/// on Ctrl-C or SIGTERM with exit status 0; 1 when it cannot listen or write a file, 2
-/// for a wrong argument.
+/// on Ctrl-C or SIGTERM with exit status 0; 1 when it cannot listen or write a file,
+/// 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -74,7 +74,7 @@ async fn main() -> Result<()> {
             false => std::future::pending().await,
         }
     };
-    // In this order, since signals must be caught before the wiretap says it is ready.
+    // In this order, since signals must be caught before it says that it is ready.
     select! {
         biased;
         result = signal::ctrl_c() => result?,

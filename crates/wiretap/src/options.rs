@@ -63,8 +63,9 @@ pub struct Faults {
     /// TCP: reset the connection after so much of both directions: 1000B, 3messages
     #[arg(long, value_name = "POINT", conflicts_with = "udp")]
     pub cut_after: Option<Point>,
-    /// TCP: lose the first message of this name, such as PUBACK or "PUBLISH QoS 0", and
-    /// reset the connection: what came before it has passed, what comes after is lost
+    /// TCP: lose the first message of this name, such as PUBACK, and reset the
+    /// connection: what came before it has passed, what comes after it is lost too.
+    /// The first of its details choose more closely: 'PUBACK packet 2'
     #[arg(long, value_name = "NAME", conflicts_with = "udp")]
     pub swallow: Option<String>,
     /// Forward nothing for so long, once, after the point of --freeze-after

@@ -1,7 +1,7 @@
 //! Forwards TCP connections.
 //!
-//! Each direction is one loop that reads, writes all of it, and only then reads again:
-//! so a receiver that stops reading stops its sender, and nothing piles up here.
+//! Each direction is one loop that reads, writes all of it, and only then reads on:
+//! a receiver that stops reading stops its sender, and nothing piles up here.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -159,9 +159,10 @@ impl Connection {
     async fn run(self) {
         let (up, down) = (Direction::ToServer, Direction::ToClient);
         self.packet(up, |_| Content::Handshake);
+        let both = async { try_join!(self.pump(up), self.pump(down)) };
         let result = select! {
             biased;
-            result = async { try_join!(self.pump(up), self.pump(down)) } => result.map(drop),
+            result = both => result.map(drop),
             broken = self.lost() => Err(broken),
         };
         let Err(broken) = result else { return };
@@ -282,7 +283,7 @@ impl Connection {
     ) -> Result<(), Broken> {
         let mut done = 0;
         if !self.tap.options.faults.any() {
-            // Showing takes time, so it comes after the first attempt to write, and yet
+            // Showing takes time, so it comes after the first attempt to write, yet
             // before a reply can be read: nothing is waited for in between.
             done = self.sockets[1 - way as usize].try_write(bytes).unwrap_or(0);
             self.wrote(way, &bytes[..done]);
@@ -305,8 +306,8 @@ impl Connection {
         self.write(way, &bytes[done..]).await
     }
 
-    /// How much of so many bytes is forwarded until a point counted in bytes, and what
-    /// happens then.
+    /// How much of so many bytes is forwarded until a point counted in bytes, and
+    /// what happens then.
     fn next_point(&self, length: usize) -> (usize, Vec<Act>) {
         let before: u64 = self.state().seen.iter().sum();
         let (mut next, mut acts) = (length as u64, Vec::new());
@@ -333,7 +334,7 @@ impl Connection {
         freeze.into_iter().chain(cut)
     }
 
-    /// Finds the messages that end in these bytes, and what is to happen between them.
+    /// Finds the messages that end in these bytes, and what happens between them.
     fn look(&self, way: Direction, bytes: &[u8]) -> Vec<Step> {
         let state = &mut *self.state();
         let begin = state.seen[way as usize];
@@ -375,9 +376,15 @@ impl Connection {
         steps
     }
 
+    /// Whether a message is to be lost: its name and details begin with these words.
     fn swallows(&self, message: &Message) -> bool {
-        let wanted = self.tap.options.faults.swallow.as_ref();
-        wanted.is_some_and(|wanted| begins(message, wanted))
+        let Some(wanted) = &self.tap.options.faults.swallow else { return false };
+        let title = format!("{} {}", message.name, message.details);
+        let Some((head, rest)) = title.split_at_checked(wanted.len()) else {
+            return false;
+        };
+        head.eq_ignore_ascii_case(wanted)
+            && !rest.starts_with(char::is_alphanumeric)
             && self.tap.swallows.take()
     }
 
@@ -547,12 +554,4 @@ impl Head {
         let room = HEX_MOST - self.bytes.len().min(HEX_MOST);
         self.bytes.extend(bytes.iter().skip(new).take(room));
     }
-}
-
-/// Whether name and details, as they are shown, begin with these words.
-fn begins(message: &Message, words: &str) -> bool {
-    let shown = format!("{} {}", message.name, message.details);
-    let beginning = shown.get(..words.len()).unwrap_or_default();
-    let is_whole = !shown[beginning.len()..].starts_with(char::is_alphanumeric);
-    beginning.eq_ignore_ascii_case(words) && is_whole
 }

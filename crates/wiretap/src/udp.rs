@@ -140,7 +140,8 @@ impl Session {
                 }
                 result = server.recv(&mut buffer) => {
                     idle = Instant::now() + IDLE;
-                    self.receive(&mut ways[1], result.map(|length| &buffer[..length]));
+                    let received = result.map(|length| &buffer[..length]);
+                    self.receive(&mut ways[1], received);
                 }
                 () = sleep_until(wake) => {}
             }
@@ -176,7 +177,7 @@ impl Session {
         let (number, start) = (way.count, way.bytes);
         way.bytes += bytes.len() as u64;
         let faults = &self.tap.options.faults;
-        // All are thrown for each datagram: what one decides changes none of the others.
+        // All are thrown for each datagram: what one decides changes no other.
         let [drop, duplicate, reorder] =
             [faults.drop, faults.duplicate, faults.reorder]
                 .map(|share| way.throws(share));

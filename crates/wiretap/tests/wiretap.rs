@@ -189,17 +189,26 @@ fn a_reset_is_passed_on_even_when_nobody_reads_from_who_sends_it() {
     client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     while (&client).write(&[b'x'; 65_536]).is_ok() {}
     reset(client);
-    assert!(receive_all(&server).1);
+    wait_for_reset(&server);
     // The client has ended its stream: nothing more is read from it.
     let (client, server) = pair(&listener, address);
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(receive_all(&server), (vec![], false));
     reset(client);
-    // A server that is told nothing could send; one that was told cannot.
+    wait_for_reset(&server);
+}
+
+/// Waits until the kernel knows of a reset, without reading or writing.
+fn wait_for_reset(socket: &TcpStream) {
     let deadline = Instant::now() + PATIENCE;
-    while (&server).write(b"x").is_ok() {
-        assert!(Instant::now() < deadline, "the server never learns it");
-        thread::sleep(Duration::from_millis(10));
+    loop {
+        match socket.take_error().unwrap().map(|error| error.kind()) {
+            // Of who has ended its own stream the kernel says that it is broken.
+            Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => return,
+            Some(error) => panic!("{error}"),
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+        assert!(Instant::now() < deadline, "no reset came");
     }
 }
 
@@ -530,37 +539,38 @@ fn a_swallowed_message_is_lost_and_what_came_before_it_is_not() {
 }
 
 #[test]
-fn more_words_of_its_line_choose_which_message_is_swallowed() {
+fn the_details_of_a_message_choose_which_one_is_swallowed() {
     let (listener, target) = listen();
-    let (_wiretap, address) = tap(&target, &["--swallow", "puback packet 1"]);
+    let (_wiretap, address) = tap(&target, &["--swallow", "puback packet 2"]);
     let (client, server) = pair(&listener, address);
     send(&client, CONNECT);
     receive(&server, CONNECT.len());
-    // Of packets 2 and 11, which begins like it, first.
-    let others = [0x40, 2, 0, 2, 0x40, 2, 0, 11];
-    send(&server, &[&others, PUBACK].concat());
-    assert_eq!(receive_all(&client), (others.to_vec(), true));
+    send(&server, &[CONNACK, PUBACK, &[0x40, 2, 0, 20], &[0x40, 2, 0, 2]].concat());
+    let passed = [CONNACK, PUBACK, &[0x40, 2, 0, 20]].concat();
+    assert_eq!(receive_all(&client), (passed, true));
 }
 
 #[test]
 fn a_frozen_connection_forwards_nothing_until_it_thaws() {
     let (listener, target) = listen();
     let (wiretap, address) =
-        tap(&target, &["--freeze", "1s", "--freeze-after", "5B"]);
+        tap(&target, &["--freeze", "2s", "--freeze-after", "5B"]);
     let (client, server) = pair(&listener, address);
     send(&client, b"12345later");
     assert_eq!(receive(&server, 5), b"12345");
     let begin = Instant::now();
     send(&server, b"reply");
-    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    let early = (&server).read(&mut [0; 10]).map_err(|error| error.kind());
-    assert_eq!(early, Err(ErrorKind::WouldBlock), "it came too early");
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    for mut socket in [&server, &client] {
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let early = socket.read(&mut [0; 10]).map_err(|error| error.kind());
+        assert_eq!(early, Err(ErrorKind::WouldBlock), "it came too early");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    }
     assert_eq!(receive(&server, 5), b"later");
     assert_eq!(receive(&client, 5), b"reply");
-    assert!(begin.elapsed() > Duration::from_millis(900));
+    assert!(begin.elapsed() > Duration::from_millis(1500));
     let ended = finish(wiretap);
-    let frozen = "FAULT: frozen: nothing is forwarded for 1s";
+    let frozen = "FAULT: frozen: nothing is forwarded for 2s";
     assert_eq!(
         stories(&ended).iter().filter(|line| line.ends_with(frozen)).count(),
         1
@@ -573,15 +583,16 @@ fn a_delay_keeps_the_order_of_a_stream_and_its_end() {
     let (_wiretap, address) = tap(&target, &["--delay", "100ms±50ms", "--seed", "1"]);
     let (client, server) = pair(&listener, address);
     let begin = Instant::now();
+    send(&client, b"first");
+    assert_eq!(receive(&server, 5), b"first");
+    assert!(begin.elapsed() >= Duration::from_millis(50));
     for number in 0..20u8 {
         send(&client, &[number; 10]);
         thread::sleep(Duration::from_millis(5));
     }
     client.shutdown(Shutdown::Write).unwrap();
-    let expected: Vec<u8> = (0..20u8).flat_map(|number| [number; 10]).collect();
-    assert_eq!(receive(&server, 10), expected[..10]);
-    assert!(begin.elapsed() >= Duration::from_millis(50));
-    assert_eq!(receive_all(&server), (expected[10..].to_vec(), false));
+    let expected = (0..20u8).flat_map(|number| [number; 10]).collect();
+    assert_eq!(receive_all(&server), (expected, false));
     send(&server, b"last words");
     reset(server);
     assert_eq!(receive_all(&client), (b"last words".to_vec(), true));
@@ -590,7 +601,9 @@ fn a_delay_keeps_the_order_of_a_stream_and_its_end() {
 #[test]
 fn a_rate_is_not_exceeded() {
     let (listener, target) = listen();
-    let (_wiretap, address) = tap(&target, &["--rate", "10kB/s"]);
+    let path = file("rate.pcap");
+    let name = path.to_str().unwrap();
+    let (wiretap, address) = tap(&target, &["--rate", "10kB/s", "--pcap", name]);
     let (client, server) = pair(&listener, address);
     let begin = Instant::now();
     send(&client, &[b'x'; 10_000]);
@@ -601,6 +614,11 @@ fn a_rate_is_not_exceeded() {
     );
     receive(&server, 5000);
     assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
+    finish(wiretap);
+    // And it comes bit by bit, not all at the end.
+    let sizes = tshark(&["-r", name, "-T", "fields", "-e", "tcp.len"]);
+    assert_eq!(sizes.lines().filter(|&size| size == "500").count(), 20);
+    fs::remove_file(path).unwrap();
 }
 
 /// Claim 28, for the wiretap too: one socket serves many clients.
@@ -647,7 +665,7 @@ fn datagrams(options: &[&str], count: usize) -> (Vec<usize>, Ended) {
     let (mut wiretap, address) = tap(&target, &[&["--udp"], options].concat());
     let client = udp_socket();
     let own = client.local_addr().unwrap();
-    // Reads along, or the kernel would lose some too; ends with one of the test's own.
+    // Reads along, or the kernel would lose some too; one of the test's own ends it.
     let receiving = thread::spawn(move || {
         let mut buffer = [0; 100];
         let mut received = Vec::new();
@@ -804,6 +822,8 @@ fn wireshark_finds_the_same_bytes_in_sound_packets() {
     assert_eq!(replied.trim(), "7265706c79");
     assert_eq!(read("tcp.analysis.flags or tcp.checksum.status == 0", "frame"), "");
     assert_eq!(read("ip.checksum.status == 0", "frame"), "");
+    // An end takes a sequence number of its own.
+    assert_eq!(read("tcp.flags.fin == 1", "tcp.ack"), "6\n100002\n");
     assert_eq!(
         read("tcp.flags.syn == 1 or tcp.flags.fin == 1", "tcp.len").lines().count(),
         4
@@ -882,9 +902,7 @@ fn the_library_starts_a_wiretap_within_the_program_and_ends_it() {
     let connected = lines.recv_timeout(PATIENCE).unwrap();
     assert_eq!(connected.event, Event::Connected(client.local_addr().unwrap()));
     let line = lines.recv_timeout(PATIENCE).unwrap();
-    assert!(
-        matches!(&line.event, Event::Message(message, _) if message.payload == b"Hello")
-    );
+    assert!(matches!(&line.event, Event::Message(m, _) if m.payload == b"Hello"));
     assert_eq!(format!("{line:#}"), "client -> server      5 bytes  text: Hello");
     assert!(line.to_string().ends_with(&format!(" s  {line:#}")), "{line}");
     let address = wiretap.address();

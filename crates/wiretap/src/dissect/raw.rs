@@ -2,6 +2,9 @@
 
 use super::{Direction, Message, SHOWN};
 
+/// More at once is one message: nobody reads a thousand lines, nor waits for them.
+const BULK: usize = 4096;
+
 /// The messages in these bytes; they begin at 0.
 pub fn messages(direction: Direction, bytes: &[u8]) -> Vec<Message> {
     let message = |name: &str, start: usize, bytes: &[u8]| Message {
@@ -13,6 +16,11 @@ pub fn messages(direction: Direction, bytes: &[u8]) -> Vec<Message> {
         details: String::new(),
         payload: bytes[..bytes.len().min(SHOWN)].to_vec(),
     };
+    if bytes.len() > BULK {
+        // The head may end in the middle of a character.
+        let is_text = (0..4).any(|less| is_text(&bytes[..BULK - less]));
+        return vec![message(if is_text { "text" } else { "bytes" }, 0, bytes)];
+    }
     if !is_text(bytes) {
         return vec![message("bytes", 0, bytes)];
     }
@@ -34,6 +42,7 @@ fn is_text(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::BULK;
     use crate::dissect::Direction::*;
     use crate::dissect::testing::shown;
 
@@ -56,5 +65,16 @@ mod tests {
                 "> 0+3 bytes = \\xa9\\u{a}\\u{0}",
             ]
         );
+    }
+
+    #[test]
+    fn text_in_bulk_is_one_message() {
+        let lines = "é\n".repeat(BULK);
+        for begin in ["", "x", "xy"] {
+            let text = format!("{begin}{lines}");
+            let messages = super::messages(ToServer, text.as_bytes());
+            assert_eq!((messages.len(), &*messages[0].name), (1, "text"));
+            assert_eq!(messages[0].end, text.len() as u64);
+        }
     }
 }
