@@ -36,6 +36,11 @@ pub fn play(names: &[String], wired: bool) -> Result<()> {
     let mut scenes = scene::find(names)?;
     let all = scenes.len();
     let mut left_out = build(&mut scenes)?;
+    if wired {
+        // A client is two connections of a wiretap, and many systems allow a program
+        // only 1,024 open files.
+        rlimit::increase_nofile_limit(16_384)?;
+    }
     let watched = io::stdin().is_terminal();
     let mut tour = Tour::new(watched, wired, &scenes)?;
     for (index, scene) in scenes.iter().enumerate() {
