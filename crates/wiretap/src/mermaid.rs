@@ -8,7 +8,7 @@ use crate::line;
 /// Messages drawn; of the rest only the number is told.
 const MOST: usize = 60;
 /// Characters of a message's details, and of its payload.
-const SHORT: usize = 40;
+const SHORT: usize = 56;
 
 #[derive(Default)]
 pub struct Diagram {
