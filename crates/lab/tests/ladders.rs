@@ -3,8 +3,8 @@
 //! slides/diagrams. With UPDATE_DIAGRAMS=1 those that differ are written anew.
 //!
 //! Three things are this file's, not the wiretap's: the excerpt, which is so many lines
-//! in a row, for MQTT also those of one connection alone; the order and the names of
-//! those who talk; and the comment on top.
+//! in a row, of one connection, or of messages with certain names (`way_of_a_task`); the
+//! order and the names of those who talk; and the comment on top.
 
 #[path = "examples/mod.rs"]
 mod examples;
@@ -29,7 +29,7 @@ const NOTE: &str =
 /// A wiretap before a server, which draws what crosses.
 struct Tap {
     wiretap: Wiretap,
-    crossed: Receiver<()>,
+    crossed: Receiver<String>,
     folder: tempfile::TempDir,
 }
 
@@ -37,8 +37,8 @@ impl Tap {
     fn start(target: &str) -> Tap {
         let (sender, crossed) = mpsc::channel();
         let tell = move |line: wiretap::Line| {
-            if let Event::Message(..) = line.event {
-                let _ = sender.send(());
+            if let Event::Message(message, _) = line.event {
+                let _ = sender.send(message.name);
             }
         };
         let folder = tempfile::tempdir().unwrap();
@@ -56,11 +56,19 @@ impl Tap {
 
     /// Waits until so many messages more have crossed.
     fn wait_for(&self, count: usize) {
+        self.wait_for_those(count, |_| true);
+    }
+
+    /// The same for messages of a name.
+    fn wait_for_those(&self, count: usize, is_wanted: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        for number in 1..=count {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let crossed = self.crossed.recv_timeout(left);
-            assert!(crossed.is_ok(), "message {number} of {count} never crossed");
+        let mut left = count;
+        while left > 0 {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let crossed = self.crossed.recv_timeout(wait);
+            let name =
+                crossed.unwrap_or_else(|_| panic!("{left} of {count} never crossed"));
+            left -= usize::from(is_wanted(&name));
         }
     }
 
@@ -146,7 +154,9 @@ fn start(package: &str, binary: &str, arguments: &[&str]) -> Program {
 /// A chat client at which somebody types. It ends at the end of its input.
 fn start_chat_client(url: &str) -> Child {
     let mut command = Command::new(path("ws-chat", "ws-client"));
-    command.arg(url).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    command.arg(url).stdin(Stdio::piped());
+    // What it shows is what crosses.
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 fn say(client: &mut Child, text: &str) {
@@ -214,16 +224,47 @@ fn the_diagram_of_qos_2_is_four_packets_on_each_way() {
     assert_temperature_is_drawn("2", 8);
 }
 
+/// Of a task's way the messages that are named here, without the channel, which is 1,
+/// and of a delivery only its number and whether it is another one.
+fn way_of_a_task(lines: &[String]) -> Vec<String> {
+    let is_shown = |line: &&String| {
+        let names = ["basic.publish ", "body ", "basic.ack ", "basic.deliver "];
+        names.iter().any(|name| line.contains(&format!(": {name}")))
+    };
+    let shown = lines.iter().filter(is_shown).map(|line| {
+        let line = line.replace("channel 1, ", "").replace("channel 1 ", "");
+        match line.split_once("consumer 'amq.ctag-...', ") {
+            Some((start, rest)) => {
+                let end = rest.find(", exchange").or(rest.find(",..."));
+                format!("{start}{}", &rest[..end.unwrap_or(rest.len())])
+            }
+            None => line,
+        }
+    });
+    shown.collect()
+}
+
 #[test]
-fn the_diagram_of_amqp_is_a_queue_a_task_and_its_confirm() {
+fn the_diagrams_of_amqp_are_a_task_its_confirm_and_its_two_deliveries() {
     let broker = Broker::start(Kind::RabbitMq).unwrap();
     let tap = Tap::start(broker.url().trim_start_matches("amqp://"));
     let url = tap.url("amqp");
-    let producer = ["--broker", &url, "--queue", "tasks", "Hello, world"];
+    let common = ["--broker", &url, "--queue", "tasks"];
+    let producer = [&common[..], &["resize photo"]].concat();
     let ended = start("rabbitmq-tasks", "rabbitmq-producer", &producer).end();
     assert_eq!(ended.code, Some(0), "{}", ended.errors);
-    assert_eq!(ended.output, ["Sent: Hello, world"]);
-    let names = ["C as Producer", "S as Broker"];
+    // Would take an hour, and is killed by being dropped.
+    let slow = [&common[..], &["--work", "3600000"]].concat();
+    let mut worker = start("rabbitmq-tasks", "rabbitmq-worker", &slow);
+    worker.wait_for("Received: ");
+    drop(worker);
+    let quick = [&common[..], &["--work", "1"]].concat();
+    let mut worker = start("rabbitmq-tasks", "rabbitmq-worker", &quick);
+    worker.wait_for("Done: ");
+    tap.wait_for_those(2, |name| name == "basic.ack");
+    let names = ["C1 as Producer", "S as Broker", "C2 as Worker 1", "C3 as Worker 2"];
+    let lines = tap.stop();
     // Before it come 11 that open a connection and a channel, after it the goodbye.
-    assert_drawn("amqp.mmd", &names, &tap.stop(), ("queue 'tasks', durable", 8));
+    assert_drawn("amqp.mmd", &names[..2], &lines, ("queue 'tasks', durable", 8));
+    assert_drawn("tasks.mmd", &names, &way_of_a_task(&lines), ("basic.publish ", 8));
 }
