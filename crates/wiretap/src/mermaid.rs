@@ -6,9 +6,9 @@ use crate::dissect::{Direction, Message};
 use crate::line;
 
 /// Messages drawn; of the rest only the number is told.
-const MOST: usize = 60;
+const MOST: usize = 100;
 /// Characters of a message's details, and of its payload.
-const SHORT: usize = 40;
+const SHORT: usize = 64;
 
 #[derive(Default)]
 pub struct Diagram {
@@ -31,9 +31,10 @@ impl Diagram {
         }
         let mut text = message.name.clone();
         if !message.details.is_empty() {
+            let details = without_made_up(&message.details);
             text += " ";
-            text.extend(message.details.chars().take(SHORT));
-            text += if message.details.chars().count() > SHORT { "..." } else { "" };
+            text.extend(details.chars().take(SHORT));
+            text += if details.chars().count() > SHORT { "..." } else { "" };
         }
         if !message.payload.is_empty() {
             let size = message.end - message.start;
@@ -85,6 +86,17 @@ impl Diagram {
     }
 }
 
+/// Names that RabbitMQ makes up by chance, shortened to what they begin with.
+fn without_made_up(details: &str) -> String {
+    let mut parts = details.split("'amq.ctag-");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        out += "'amq.ctag-...'";
+        out += part.split_once('\'').map_or("", |(_, rest)| rest);
+    }
+    out
+}
+
 /// Puts what Mermaid would take for its own into its form of an entity.
 fn escape(text: &str) -> String {
     let mut out = String::new();
@@ -124,6 +136,18 @@ mod tests {
             participant C2 as Client 2\n    participant S as Server\n    \
             C1->>S: bytes a#59;b#35;c#92;u{a}#60;d#62;\n    C2--xS: bytes lost\n";
         assert_eq!(diagram.draw(), text);
+    }
+
+    #[test]
+    fn a_name_made_up_by_the_broker_is_the_same_in_every_run() {
+        let details = "channel 1, consumer 'amq.ctag-KalCuz1S', delivery-tag 1";
+        let shown = "channel 1, consumer 'amq.ctag-...', delivery-tag 1";
+        assert_eq!(without_made_up(details), shown);
+        assert_eq!(
+            without_made_up("consumer 'amq.ctag-K"),
+            "consumer 'amq.ctag-...'"
+        );
+        assert_eq!(without_made_up("consumer 'mine'"), "consumer 'mine'");
     }
 
     #[test]
