@@ -22,9 +22,10 @@ page.on('request', (request) => {
 page.on('pageerror', (error) => wrong.push(`script: ${error.message}`))
 await page.setViewport({ width: 1280, height: 720 })
 await page.goto(deck.href)
-await page.evaluate(() => document.fonts.ready)
-// On paper all slides are there at once.
+// On paper all slides are there at once. A font that the first one does not use is not
+// loaded yet, and in another font a text has another size.
 await page.emulateMediaType('print')
+await page.evaluate(() => Promise.all([...document.fonts].map((font) => font.load())))
 const { problems, links, count } = await page.evaluate(look)
 wrong.push(...problems)
 for (const link of links) {
