@@ -33,8 +33,7 @@ package() {
         brew:node) echo node ;;
         *:node) echo nodejs npm ;;
         pacman:python3 | brew:python3) echo python ;;
-        pacman:rabbitmq-server) echo rabbitmq ;;
-        brew:rabbitmq-server) echo rabbitmq ;;
+        pacman:rabbitmq-server | brew:rabbitmq-server) echo rabbitmq ;;
         *) echo "$1" ;;
     esac
 }

@@ -25,6 +25,8 @@ use tempfile::{Builder, TempDir};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Another program may take a port between the choice and the start.
 const TRIES: usize = 3;
+/// Where install.sh unpacks what is missing when nobody is root.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin");
 /// Lines of a broker's log that are kept to say why it did not start.
 const LINES_KEPT: usize = 20;
 
@@ -85,8 +87,7 @@ impl Kind {
     /// Where it is on this machine; many systems keep servers off a user's PATH. The
     /// wrapper that Debian has for RabbitMQ on the PATH starts the system's own.
     fn find(self) -> Result<PathBuf> {
-        let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin");
-        let mut folders = vec![tools.into(), "/usr/lib/rabbitmq/bin".into()];
+        let mut folders = vec![TOOLS.into(), "/usr/lib/rabbitmq/bin".into()];
         folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
         folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
         for brew in ["/opt/homebrew/opt", "/usr/local/opt"] {
@@ -281,10 +282,9 @@ fn unprivileged_user(kind: Kind, folder: &Path) -> Option<User> {
 
 /// The PATH for programs that get no other part of the environment.
 fn search_path() -> std::ffi::OsString {
-    let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin");
     let here = env::var_os("PATH").unwrap_or_default();
     let folders =
-        env::split_paths(&here).chain([tools, "/usr/sbin"].map(PathBuf::from));
+        env::split_paths(&here).chain([TOOLS, "/usr/sbin"].map(PathBuf::from));
     env::join_paths(folders).unwrap_or(here.clone())
 }
 
