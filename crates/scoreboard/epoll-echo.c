@@ -4,6 +4,7 @@
 // With --story it prints a line a message, as the servers on the slides do.
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ int main(int argc, char **argv) {
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int listener = socket(AF_INET, SOCK_STREAM, 0), epoll = epoll_create1(0), on = 1;
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     check(bind(listener, (struct sockaddr *)&address, sizeof address), "bind");
     check(listen(listener, BACKLOG), "listen");
     // Writing to a client that left is an error of that client, not the end.

@@ -159,6 +159,11 @@ impl Broker {
         self.kind
     }
 
+    /// The process, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.server.as_ref().map(|server| server.child.id())
+    }
+
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}", self.kind.scheme(), self.port)
     }
@@ -199,6 +204,7 @@ impl Broker {
         let user = self.user.as_ref().map_or("root", |user| &user.name);
         let configuration = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\nuser {user}\n\
+             set_tcp_nodelay true\n\
              persistence true\npersistence_location {}/\n\
              autosave_on_changes true\nautosave_interval 1\nlog_dest stderr\n",
             self.port,
@@ -290,7 +296,7 @@ fn search_path() -> std::ffi::OsString {
 
 /// A port that nobody has now. Brokers take no port 0, and RabbitMQ opens its port
 /// seconds later: it is none that the system gives to whoever asks for any port.
-fn free_port() -> io::Result<u16> {
+pub fn free_port() -> io::Result<u16> {
     let mut last = io::Error::other("no free port");
     for _ in 0..1000 {
         // The standard library's only source of random numbers.

@@ -1,149 +1,227 @@
-//! The scoreboard: measures the examples on this machine and prints one table.
+//! The scoreboard: measures the same job over every transport of the lecture, beside
+//! Python, and draws what it found.
 //!
-//! What answers are the programs on the slides, in release builds; the load is the
-//! scoreboard's own. Every figure is measured, in several rounds.
+//! What answers or relays are the programs on the slides, in release builds, and the
+//! brokers; the load is the scoreboard's own.
 
-mod echoes;
-mod idle;
+mod axum_items;
+mod cases;
+mod chart;
+mod kernel;
 mod load;
 mod machine;
+mod measure;
+mod program;
+mod protocol;
+mod report;
+mod senders;
+mod stats;
 mod table;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{fs, process, time::Duration};
+use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use lab::brokers::{Broker, Kind};
+use lab::{lifeline, python};
 
-use echoes::Contestant;
-use scoreboard::processor::{Processors, pin, two_processors};
-use scoreboard::programs;
-use scoreboard::server::{NULL, Program};
+use cases::{Case, Programs};
+use kernel::two_processors;
+use measure::Bench;
+use report::{Part, Plan, Report, Row};
+use senders::Sender;
+use tempfile::TempDir;
 
-const ASYNC_CLIENTS: usize = 10_000;
-/// As many as the threaded server admits.
-const THREADED_CLIENTS: usize = 1_000;
+/// What the twins in Python need, in a virtual environment of their own.
+const PACKAGES: [&str; 6] = [
+    "fastapi==0.165.0",
+    "uvicorn[standard]==0.54.0",
+    "websockets==17.4",
+    "paho-mqtt==2.2.0",
+    "pika==1.4.4",
+    "pyzmq==27.3.0",
+];
+/// Open files that ten thousand clients need here; the servers inherit the limit.
+const OPEN_FILES: u64 = 10_000 + 200;
+/// About what it takes to start a program and its load, in seconds.
+const START: f64 = 0.2;
 
-/// Measures the socket examples on this machine and prints one table.
+/// Measures the examples of the lecture, beside Python, on this machine.
 ///
-/// Builds them first. Server and load run on a processor each. Takes about two
-/// minutes after the build. Exit status 1 when something could not be measured.
+/// Says first how long it will take. Prints a table, and writes scoreboard.json and
+/// charts. Exit status 1 when something could not be measured, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
-    /// Fewer and shorter rounds: a first look, half a minute long
+    /// A first look in a minute: fewer, shorter rounds, and fewer loads
     #[arg(long)]
     quick: bool,
+    /// Measure only transports whose name contains this, as `ZeroMQ`
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// The folder for scoreboard.json and the charts [default: target/scoreboard]
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Measure nothing: print and draw again what was measured before
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only"])]
+    draw: Option<PathBuf>,
+    #[command(subcommand)]
+    role: Option<Role>,
 }
 
-/// How to measure.
-pub struct Plan {
-    pub rounds: usize,
-    pub window: Duration,
-    pub processors: Option<Processors>,
+#[derive(Subcommand)]
+enum Role {
+    /// Is the server in axum that is measured
+    #[command(hide = true)]
+    Axum {
+        address: SocketAddr,
+        #[arg(long)]
+        story: bool,
+    },
 }
 
 fn main() -> Result<()> {
-    let Arguments { quick } = Arguments::parse();
-    let processors = two_processors()?;
-    let (rounds, window) = if quick { (2, 500) } else { (5, 2000) };
-    let window = Duration::from_millis(window);
-    let plan = Plan { rounds, window, processors };
-    let machine = machine::describe();
-    // Each connection is an open file here too; the servers inherit the higher limit.
-    let needed = ASYNC_CLIENTS as u64 + 64;
-    let allowed = rlimit::increase_nofile_limit(needed)?;
-    ensure!(allowed >= needed, "{needed} open files needed, {allowed} allowed");
-    let programs = Programs::build()?;
-    if let Some(two) = processors {
-        // After building, which is faster on all of them.
-        pin(process::id(), two.load)?;
+    let Arguments { quick, only, output, draw, role } = Arguments::parse();
+    if let Some(Role::Axum { address, story }) = role {
+        return axum_items::serve(address, story);
     }
-    let mut groups = echoes::measure(&programs.contestants(), &plan)?;
-    for (program, clients) in programs.for_idle_clients() {
-        groups.push(idle::measure(&program, clients, &plan)?);
+    let folder = program::target()?.join("scoreboard");
+    fs::create_dir_all(&folder)?;
+    let report = match &draw {
+        Some(file) => {
+            let text = fs::read_to_string(file);
+            let text =
+                text.with_context(|| format!("cannot read {}", file.display()))?;
+            serde_json::from_str(&text)
+                .with_context(|| format!("{} is no scoreboard", file.display()))?
+        }
+        None => measure_all(quick, &only.unwrap_or_default(), &folder)?,
+    };
+    table::print(&report);
+    write(&report, &output.unwrap_or(folder))
+}
+
+/// Writes the figures and the charts.
+fn write(report: &Report, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    let mut files = vec![("scoreboard.json", json)];
+    files.extend(chart::draw(report)?);
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
     }
-    // What the servers printed in the last round; nothing is lost if it stays.
-    let _ = fs::remove_file(&programs.story);
-    print_head(&machine, &plan);
-    table::print(&groups, ["of C", "of C*"]);
-    println!(
-        "Neither server nor load near 100 % busy: other programs took the time."
-    );
-    println!("of C: median of the ratios to epoll-echo in C, which prints nothing.");
-    println!("of C*: the same to epoll-echo when it prints the same line a message.");
     Ok(())
 }
 
-fn print_head(machine: &str, plan: &Plan) {
-    println!("{machine}");
-    let Plan { rounds, window, processors } = plan;
-    let place = match processors {
-        Some(two) => format!("on processor {}, load on {}", two.server, two.load),
-        None => "and load share the only processor".to_string(),
-    };
-    println!(
-        "{rounds} rounds, echoes counted for {window:?} in each; server {place}"
+fn measure_all(quick: bool, only: &str, folder: &Path) -> Result<Report> {
+    let allowed = rlimit::increase_nofile_limit(OPEN_FILES)?;
+    ensure!(
+        allowed >= OPEN_FILES,
+        "{OPEN_FILES} open files needed, {allowed} allowed"
     );
+    let programs = Programs::prepare(folder)?;
+    let machine = machine::describe(programs.python.as_deref(), &PACKAGES);
+    let (rounds, window_ms) = if quick { (2, 60) } else { (5, 500) };
+    let plan = Plan { quick, rounds, rate: 1000, window_ms };
+    let mut cases = programs.transports();
+    cases.extend(programs.growing(quick));
+    cases.extend(programs.sized(quick));
+    cases.retain(|case| case.transport.contains(only));
+    let mut senders = Sender::all(&programs, quick);
+    senders.retain(|sender| sender.transport.contains(only));
+    ensure!(!cases.is_empty(), "no transport's name contains '{only}'");
+    let bar = progress(&plan, &cases, senders.len())?;
+    let mut bench = Bench::start(plan)?;
+    let mut rows = Vec::new();
+    for part in [Part::Transports, Part::Clients, Part::Sizes] {
+        let cases: Vec<_> = cases.iter().filter(|case| case.part == part).collect();
+        rows.extend(bench.rounds(&cases, &bar)?);
+    }
+    rows.extend(senders::rounds(&senders, &mut bench, &programs, &bar)?);
+    bar.finish_and_clear();
+    Ok(Report { machine, plan: bench.plan, rows })
 }
 
-/// The programs to measure, and a file that takes their story.
-struct Programs {
-    on_tasks: PathBuf,
-    on_threads: PathBuf,
-    in_c: Option<PathBuf>,
-    story: PathBuf,
+/// Says how long it will take, and makes the bar that shows how far it is.
+fn progress(plan: &Plan, cases: &[Case], senders: usize) -> Result<ProgressBar> {
+    let window = plan.window_ms as f64 / 1000.0;
+    let seconds = cases.iter().map(|case| START + window * case.part.windows());
+    // A sender takes no window, but two runs.
+    let sending = senders as f64 * if plan.quick { 0.3 } else { 0.8 };
+    let minutes = plan.rounds as f64 * (seconds.sum::<f64>() + sending) / 60.0;
+    let (rounds, loads) = (plan.rounds, cases.len() + senders);
+    println!("{loads} loads in {rounds} rounds: about {minutes:.1} minutes");
+    let bar = ProgressBar::new((loads * rounds) as u64);
+    let style = "{bar:40} {pos} of {len}, {eta} left: {wide_msg}";
+    Ok(bar.with_style(ProgressStyle::with_template(style)?))
+}
+
+impl Part {
+    /// How many windows a measurement takes, the warming up included.
+    fn windows(self) -> f64 {
+        match self {
+            Part::Transports => 2.25,
+            _ => 1.25,
+        }
+    }
 }
 
 impl Programs {
-    fn build() -> Result<Programs> {
-        eprintln!("Building release programs");
-        // Not in the system's temporary folder: an interrupted run leaves megabytes.
-        let folder = programs::target()?.join("scoreboard");
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        let in_c = programs::c_server(&folder)?;
-        if in_c.is_none() {
-            eprintln!("There is no C compiler (cc): nothing to compare with");
+    /// Builds the examples, and what stands beside them as far as it can be had.
+    fn prepare(folder: &Path) -> Result<Programs> {
+        eprintln!("Building the examples' release programs");
+        let packages = cases::TRANSPORTS.iter().map(|transport| transport.example[0]);
+        let release = program::build_examples(packages)?;
+        let epoll = program::build_c(folder)?;
+        if epoll.is_none() {
+            eprintln!("No C compiler (cc): async TCP has no limit beside it");
         }
-        let on_tasks = programs::example("async-tcp-echo", "async-tcp-server")?;
-        let on_threads =
-            programs::example("threaded-tcp-echo", "threaded-tcp-server")?;
-        Ok(Programs { on_tasks, on_threads, in_c, story: folder.join("story") })
+        let python = match std::process::Command::new("python3").arg("-V").output() {
+            Ok(_) => Some(python::environment(folder, &PACKAGES)?),
+            Err(_) => None,
+        };
+        if python.is_none() {
+            eprintln!("No python3: nothing is measured beside the examples");
+        }
+        Ok(Programs { release, python, epoll, own: env::current_exe()? })
+    }
+}
+
+impl Bench {
+    /// Starts the brokers, on the processor of all that is measured.
+    fn start(plan: Plan) -> Result<Bench> {
+        let processors = two_processors()?;
+        let start = || [Kind::Mosquitto, Kind::RabbitMq].map(Broker::start);
+        let brokers = match processors {
+            Some(processors) => processors.beside(|| Ok(start()))?,
+            None => start(),
+        };
+        let brokers = brokers.into_iter().collect::<Result<_>>()?;
+        // A path in the target folder can be too long for a socket.
+        let folder = TempDir::with_prefix("scoreboard-")?;
+        lifeline::folder(folder.path())?;
+        Ok(Bench { plan, processors, brokers, folder, names: 0 })
     }
 
-    /// Those in C come first: the others are compared to them by their position.
-    fn contestants(&self) -> Vec<Contestant> {
-        let (null, file) = (Path::new(NULL), &*self.story);
-        let mut list = Vec::new();
-        let mut bases = [None; 3];
-        if let Some(c) = &self.in_c {
-            bases = [Some(0), Some(1), Some(2)];
-            list.push(Contestant::new(Program::silent(c), [None, None]));
-            let story = &["--story"];
-            list.push(Contestant::new(
-                Program::new(c, story, null),
-                [bases[0], None],
-            ));
-            list.push(Contestant::new(
-                Program::new(c, story, file),
-                [bases[0], None],
-            ));
+    /// Measures all cases in each round: what else the machine does in a round slows
+    /// them all, and a ratio within the round is still fair.
+    fn rounds(&mut self, cases: &[&Case], bar: &ProgressBar) -> Result<Vec<Row>> {
+        let mut rows: Vec<Row> = cases.iter().map(|case| case.row()).collect();
+        for round in 0..self.plan.rounds {
+            for turn in 0..cases.len() {
+                // Each round begins with another one, so that none is always next to
+                // the same neighbour.
+                let which = (turn + round) % cases.len();
+                bar.set_message(rows[which].name());
+                self.measure(cases[which], &mut rows[which])?;
+                bar.inc(1);
+            }
         }
-        for path in [&self.on_tasks, &self.on_threads] {
-            let [silent, in_null, in_file] = bases;
-            let to_null = Program::new(path, &[], null);
-            list.push(Contestant::new(to_null, [silent, in_null]));
-            let to_file = Program::new(path, &[], file);
-            list.push(Contestant::new(to_file, [silent, in_file]));
-        }
-        list
-    }
-
-    fn for_idle_clients(&self) -> [(Program, usize); 2] {
-        let to_file = |path| Program::new(path, &[], &self.story);
-        [
-            (to_file(&self.on_tasks), ASYNC_CLIENTS),
-            (to_file(&self.on_threads), THREADED_CLIENTS),
-        ]
+        Ok(rows)
     }
 }

@@ -184,7 +184,9 @@ async fn do_task(channel: &Channel, task: ConsumerMessage, work: u64) -> Result<
     let task = task.content.context("no content")?;
     let again = if delivery.redelivered() { " again" } else { "" };
     println!("Received{again}: {}", printable(&task));
-    sleep(Duration::from_millis(work)).await; // The work.
+    if work > 0 {
+        sleep(Duration::from_millis(work)).await; // The work.
+    }
     ensure!(channel.is_open(), "too late: the broker gives it to another worker");
     if task == b"fail" {
         // Not basic_nack, which from RabbitMQ 4.3 on does not count as a try.

@@ -79,9 +79,9 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// On several threads, as what is sent leaves in the background: on one thread it
-/// would only leave while main waits.
-#[tokio::main]
+/// One thread is enough: what is sent leaves in the background, while main waits for
+/// the next task.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     select! {

@@ -1,0 +1,63 @@
+"""A worker on pika for the tasks of a RabbitMQ queue: the twin of rabbitmq-worker."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+import pika
+
+BROKER = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672")
+
+sys.stdout.reconfigure(line_buffering=True)
+
+
+def printable(data):
+    text = data[:804].decode(errors="backslashreplace")
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+
+
+def declare(channel, queue):
+    channel.queue_declare(f"{queue}.failed", durable=True)
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 2,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": f"{queue}.failed",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    channel.queue_declare(queue, durable=True, arguments=arguments)
+
+
+def do_task(channel, method, properties, body):
+    again = " again" if method.redelivered else ""
+    print(f"Received{again}: {printable(body)}")
+    if args.work:
+        time.sleep(args.work / 1000)
+    if body == b"fail":
+        channel.basic_reject(method.delivery_tag, requeue=True)
+        print(f"Failed: {printable(body)}")
+    else:
+        channel.basic_ack(method.delivery_tag)
+        print(f"Done: {printable(body)}")
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--broker", default=BROKER)
+parser.add_argument("--queue", default="tasks")
+parser.add_argument("--work", type=int, default=1000)
+args = parser.parse_args()
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+with pika.BlockingConnection(pika.URLParameters(args.broker)) as connection:
+    channel = connection.channel()
+    declare(channel, args.queue)
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume(args.queue, do_task)
+    print(f"Waiting for tasks in {args.queue}")
+    try:
+        channel.start_consuming()
+    except KeyboardInterrupt:
+        print("Stopped: a task in hand goes back to the queue")

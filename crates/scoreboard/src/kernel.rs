@@ -1,0 +1,97 @@
+//! What only Linux tells and does: on which processor a program runs, how much of it
+//! a process has had, and how many bytes crossed the loopback.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
+
+/// Where server and load run: apart, so that neither takes the other's time.
+#[derive(Clone, Copy)]
+pub struct Processors {
+    pub server: usize,
+    pub load: usize,
+}
+
+/// The first two processors that this program may use, if it may use two.
+pub fn two_processors() -> Result<Option<Processors>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let allowed = |core: &usize| allowed.is_set(*core).unwrap_or(false);
+    let mut cores = (0..CpuSet::count()).filter(allowed);
+    let pair = cores.next().zip(cores.next());
+    Ok(pair.map(|(server, load)| Processors { server, load }))
+}
+
+impl Processors {
+    /// Starts a program on the server's processor: it inherits where this one runs at
+    /// that moment.
+    pub fn beside<T>(self, start: impl FnOnce() -> Result<T>) -> Result<T> {
+        pin(self.server)?;
+        let started = start();
+        pin(self.load)?;
+        started
+    }
+}
+
+fn pin(processor: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(processor)?;
+    sched_setaffinity(Pid::from_raw(0), &set).context("cannot choose a processor")
+}
+
+/// The processor time that all threads of a process have had so far, in seconds: to
+/// the nanosecond where /proc counts in hundredths.
+pub fn cpu_seconds(process: u32) -> Result<f64> {
+    let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed()))?;
+    Ok(Duration::from(clock.now()?).as_secs_f64())
+}
+
+/// The processor time of all programs that this one started and that have ended.
+pub fn cpu_seconds_of_the_ended() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let seconds = [usage.user_time(), usage.system_time()]
+        .map(|time| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6);
+    Ok(seconds.iter().sum())
+}
+
+/// The memory that a process really occupies, in KiB.
+pub fn resident_kib(process: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    first_number(&status, "VmRSS:").context("no VmRSS")
+}
+
+/// The bytes of all IP packets that have crossed the loopback so far.
+pub fn loopback_bytes() -> Result<f64> {
+    let devices = fs::read_to_string("/proc/net/dev")?;
+    first_number(&devices, "lo:").context("no loopback")
+}
+
+fn first_number(text: &str, label: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_tables_are_read_by_their_labels() {
+        let table = "Inter-|   Receive\n  eth0: 9 1\n    lo:  4711    42  0\n";
+        assert_eq!(first_number(table, "lo:"), Some(4711.0));
+        assert_eq!(first_number("VmRSS:\t  6124 kB\n", "VmRSS:"), Some(6124.0));
+        assert_eq!(first_number(table, "wlan0:"), None);
+        assert_eq!(first_number("lo: many", "lo:"), None);
+    }
+
+    #[test]
+    fn a_program_that_computes_takes_processor_time() {
+        let before = cpu_seconds(std::process::id()).unwrap();
+        let sum = (0..3_000_000u64).map(std::hint::black_box).sum::<u64>();
+        assert!(sum > 0 && cpu_seconds(std::process::id()).unwrap() > before);
+    }
+}

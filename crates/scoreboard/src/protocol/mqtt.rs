@@ -1,0 +1,138 @@
+//! A publisher of MQTT 3.1.1 at QoS 0, 1 or 2.
+
+use anyhow::{Result, bail, ensure};
+
+use super::{Protocol, Taken, message, only};
+
+const CONNACK: u8 = 0x20;
+const PUBACK: u8 = 0x40;
+const PUBREC: u8 = 0x50;
+const PUBREL: u8 = 0x62;
+const PUBCOMP: u8 = 0x70;
+
+pub struct Mqtt {
+    topic: &'static str,
+    message: Vec<u8>,
+    qos: u8,
+    is_connected: bool,
+    last_id: u16,
+}
+
+impl Mqtt {
+    pub fn new(topic: &'static str, message: Vec<u8>, qos: u8) -> Mqtt {
+        Mqtt { topic, message, qos, is_connected: false, last_id: 0 }
+    }
+}
+
+impl Protocol for Mqtt {
+    /// CONNECT: a clean session, no keep-alive, and a name that the broker chooses.
+    fn greeting(&self) -> Vec<u8> {
+        b"\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0".to_vec()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_connected
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>) {
+        let has_id = self.qos > 0;
+        let topic = self.topic.as_bytes();
+        let length = 2 + topic.len() + 2 * usize::from(has_id) + self.message.len();
+        out.push(0x30 | self.qos << 1);
+        write_length(length, out);
+        out.extend((topic.len() as u16).to_be_bytes());
+        out.extend(topic);
+        if has_id {
+            // 0 is no id, and so many are never on their way at once.
+            self.last_id = self.last_id % u16::MAX + 1;
+            out.extend(self.last_id.to_be_bytes());
+        }
+        out.extend(&self.message);
+    }
+
+    /// All that a broker sends a publisher has four bytes.
+    fn read(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Option<Taken>> {
+        let Some(&[kind, length, high, low]) = input.first_chunk() else {
+            return Ok(None);
+        };
+        ensure!(length == 2, "an unexpected packet: {kind:x}");
+        match kind {
+            CONNACK => {
+                ensure!(low == 0, "the broker refuses: {low}");
+                self.is_connected = true;
+                only(4)
+            }
+            PUBREC => {
+                out.extend([PUBREL, 2, high, low]);
+                only(4)
+            }
+            PUBACK | PUBCOMP => message(4),
+            _ => bail!("an unexpected packet: {kind:x}"),
+        }
+    }
+}
+
+/// Seven bits a byte, the lowest first; the eighth says that more follow.
+fn write_length(mut length: usize, out: &mut Vec<u8>) {
+    while length > 127 {
+        out.push(0x80 | (length & 0x7F) as u8);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::feed;
+    use super::*;
+
+    fn connected(qos: u8) -> Mqtt {
+        let mut mqtt = Mqtt::new("t", b"hi".to_vec(), qos);
+        assert!(!mqtt.is_ready());
+        assert_eq!(feed(&mut mqtt, &[CONNACK, 2, 0, 0]), (0, Vec::new()));
+        assert!(mqtt.is_ready());
+        mqtt
+    }
+
+    #[test]
+    fn a_message_carries_an_id_only_when_it_is_acknowledged() {
+        let mut out = Vec::new();
+        connected(0).write(&mut out);
+        assert_eq!(out, b"\x30\x05\0\x01thi");
+        out.clear();
+        let mut mqtt = connected(1);
+        mqtt.last_id = u16::MAX;
+        mqtt.write(&mut out);
+        assert_eq!(out, b"\x32\x07\0\x01t\0\x01hi");
+    }
+
+    #[test]
+    fn qos_1_is_done_after_one_answer_and_qos_2_after_two() {
+        assert_eq!(feed(&mut connected(1), &[PUBACK, 2, 0, 1]), (1, Vec::new()));
+        let release = vec![PUBREL, 2, 0, 1];
+        assert_eq!(feed(&mut connected(2), &[PUBREC, 2, 0, 1]), (0, release));
+        assert_eq!(feed(&mut connected(2), &[PUBCOMP, 2, 0, 1]), (1, Vec::new()));
+    }
+
+    #[test]
+    fn a_length_takes_as_many_bytes_as_it_needs() {
+        for (length, bytes) in [
+            (127, &[0x7F][..]),
+            (128, &[0x80, 1]),
+            (16_383, &[0xFF, 0x7F]),
+            (65_570, &[0xA2, 0x80, 4]),
+        ] {
+            let mut out = Vec::new();
+            write_length(length, &mut out);
+            assert_eq!(out, bytes);
+        }
+    }
+
+    #[test]
+    fn a_refusal_and_what_is_no_answer_are_errors() {
+        let mut mqtt = Mqtt::new("t", Vec::new(), 0);
+        assert!(mqtt.read(&[CONNACK, 2, 0, 5], &mut Vec::new()).is_err());
+        assert!(mqtt.read(&[0x30, 2, 0, 0], &mut Vec::new()).is_err());
+        assert!(mqtt.read(b"HTTP/1.1", &mut Vec::new()).is_err());
+    }
+}
