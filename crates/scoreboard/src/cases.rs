@@ -28,18 +28,20 @@ pub enum How {
     Tasks {
         confirmed: bool,
     },
-    /// To a replier and back; the others over TCP too, or over IPC.
-    Replier {
-        ipc: bool,
-    },
+    /// To a replier and back.
+    Replier(Link),
     /// From a publisher to a subscriber.
-    Subscriber {
-        ipc: bool,
-    },
+    Subscriber(Link),
     /// From a pusher to a puller, and back as its result.
-    Puller {
-        ipc: bool,
-    },
+    Puller(Link),
+}
+
+/// What ZeroMQ runs on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Link {
+    Tcp,
+    /// Between the programs of one machine.
+    Ipc,
 }
 
 /// A transport: its name, how a message travels, and who is measured.
@@ -55,11 +57,11 @@ pub struct Transport {
 impl Transport {
     /// Who asks has one message under way, so it takes as many clients; a publisher
     /// is one alone.
-    fn clients(&self, under_way: usize) -> usize {
+    fn clients(&self, bytes: usize) -> usize {
         match self.how {
             How::Tcp if self.name == "TCP, one at a time" => 1,
-            How::Tcp | How::Udp | How::Rest | How::RestAnew => under_way,
-            How::Replier { .. } => under_way,
+            How::Udp => UNDER_WAY.min(DATAGRAMS / bytes),
+            How::Tcp | How::Rest | How::RestAnew | How::Replier(_) => UNDER_WAY,
             // One speaks, and one hears it.
             How::Chat => 2,
             _ => 1,
@@ -89,6 +91,9 @@ const TASKS: [&str; 2] = ["rabbitmq-tasks", "rabbitmq-worker"];
 const REP: [&str; 2] = ["zeromq-patterns", "zeromq-replier"];
 const SUB: [&str; 2] = ["zeromq-patterns", "zeromq-subscriber"];
 const PULL: [&str; 2] = ["zeromq-patterns", "zeromq-puller"];
+const REP_TWIN: &str = "zeromq_replier.py";
+const SUB_TWIN: &str = "zeromq_subscriber.py";
+const PULL_TWIN: &str = "zeromq_puller.py";
 
 /// In the order of the lecture.
 #[rustfmt::skip]
@@ -107,18 +112,16 @@ pub const TRANSPORTS: [Transport; 20] = [
     row("RabbitMQ, fanout", How::Fanout, FANOUT, "routing_subscriber.py"),
     row("RabbitMQ, tasks", How::Tasks { confirmed: false }, TASKS, "worker.py"),
     row("RabbitMQ, confirmed", How::Tasks { confirmed: true }, TASKS, "worker.py"),
-    row("ZeroMQ REQ/REP, TCP", How::Replier { ipc: false }, REP, "zeromq_replier.py"),
-    row("ZeroMQ REQ/REP, IPC", How::Replier { ipc: true }, REP, "zeromq_replier.py"),
-    row("ZeroMQ PUB/SUB, TCP", How::Subscriber { ipc: false }, SUB, "zeromq_subscriber.py"),
-    row("ZeroMQ PUB/SUB, IPC", How::Subscriber { ipc: true }, SUB, "zeromq_subscriber.py"),
-    row("ZeroMQ PUSH/PULL, TCP", How::Puller { ipc: false }, PULL, "zeromq_puller.py"),
-    row("ZeroMQ PUSH/PULL, IPC", How::Puller { ipc: true }, PULL, "zeromq_puller.py"),
+    row("ZeroMQ REQ/REP, TCP", How::Replier(Link::Tcp), REP, REP_TWIN),
+    row("ZeroMQ REQ/REP, IPC", How::Replier(Link::Ipc), REP, REP_TWIN),
+    row("ZeroMQ PUB/SUB, TCP", How::Subscriber(Link::Tcp), SUB, SUB_TWIN),
+    row("ZeroMQ PUB/SUB, IPC", How::Subscriber(Link::Ipc), SUB, SUB_TWIN),
+    row("ZeroMQ PUSH/PULL, TCP", How::Puller(Link::Tcp), PULL, PULL_TWIN),
+    row("ZeroMQ PUSH/PULL, IPC", How::Puller(Link::Ipc), PULL, PULL_TWIN),
 ];
 
 /// Messages under way at once: of so many clients one each, or of one publisher.
-const UNDER_WAY: usize = 16;
-/// The same of larger messages, of which fewer fit into the kernel's buffers.
-const FEW_UNDER_WAY: usize = 4;
+pub const UNDER_WAY: usize = 16;
 const CLIENTS: [usize; 4] = [1, 10, 100, 1000];
 /// Those that one event loop serves besides.
 const MANY_CLIENTS: [usize; 2] = [5000, 10_000];
@@ -142,6 +145,8 @@ const SIZED: [&str; 7] = [
     "ZeroMQ PUSH/PULL, TCP",
 ];
 const MAX_DATAGRAM: usize = 65_507;
+/// Bytes of datagrams that a socket keeps for certain; what is more may be lost.
+const DATAGRAMS: usize = 64 * 1024;
 
 /// A program to measure under one load.
 pub struct Case {
@@ -166,11 +171,6 @@ impl Case {
             bytes: self.bytes,
             ..Row::default()
         }
-    }
-
-    /// Messages that a publisher may have under way.
-    pub fn under_way(&self) -> usize {
-        if self.part == Part::Sizes { FEW_UNDER_WAY } else { UNDER_WAY }
     }
 
     /// What its program is told besides where to listen.
@@ -243,7 +243,7 @@ impl Programs {
     /// One reading over every transport.
     pub fn transports(&self) -> Vec<Case> {
         let cases = TRANSPORTS.iter().flat_map(|transport| {
-            let clients = transport.clients(UNDER_WAY);
+            let clients = transport.clients(SMALL);
             self.cases(Part::Transports, transport, clients, SMALL)
         });
         cases.collect()
@@ -274,8 +274,8 @@ impl Programs {
             };
             let sizes = SIZES.into_iter().filter(fits);
             let sizes = sizes.filter(move |bytes| !quick || *bytes == 16 * 1024);
-            let clients = transport.clients(FEW_UNDER_WAY);
-            sizes.flat_map(move |bytes| {
+            sizes.flat_map(|bytes| {
+                let clients = transport.clients(bytes);
                 self.cases(Part::Sizes, transport, clients, bytes)
             })
         });

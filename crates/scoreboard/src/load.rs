@@ -1,9 +1,9 @@
-//! The load: connections, and lines that programs print, all on one thread and straight
-//! on the kernel's events.
+//! The load: connections, and lines that programs print, all on one thread and
+//! straight on the kernel's events.
 //!
-//! Messages go down lanes. A lane is a client that asks and waits for its answer, or a
-//! publisher with some messages under way; a message has arrived when each listener of
-//! its lane has got it: the client itself, or whoever subscribed.
+//! Messages go down lanes. A lane is a client that asks and waits for its answer, or
+//! a publisher with some messages under way; a message has arrived when each listener
+//! of its lane has got it: the client itself, or whoever subscribed.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind::Interrupted, ErrorKind::WouldBlock, Read, Write};
@@ -19,7 +19,6 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::protocol::Protocol;
 
-/// The longest silence before the server is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the kernel is asked to wait for events when nothing else is to do.
 const WAIT: Duration = Duration::from_millis(100);
@@ -39,6 +38,8 @@ pub struct Load {
     /// When each message that has arrived was due, until somebody asks.
     arrived: Vec<Instant>,
     last_arrival: Instant,
+    /// The longest silence before the server is given up.
+    patience: Duration,
     /// Of the last events: lane, listener, and how many messages it has got.
     heard: Vec<(usize, Option<usize>, usize)>,
 }
@@ -112,6 +113,7 @@ impl Load {
             free: VecDeque::new(),
             arrived: Vec::new(),
             last_arrival: Instant::now(),
+            patience: PATIENCE,
             heard: Vec::new(),
         })
     }
@@ -224,7 +226,8 @@ impl Load {
     pub fn settle(&mut self) -> Result<()> {
         let start = Instant::now();
         while !self.sources.iter().all(Source::is_ready) {
-            ensure!(start.elapsed() < PATIENCE, "not ready in {PATIENCE:?}");
+            let patience = self.patience;
+            ensure!(start.elapsed() < patience, "not ready in {patience:?}");
             self.step(WAIT)?;
         }
         self.last_arrival = Instant::now();
@@ -236,7 +239,8 @@ impl Load {
     /// to wait for others waited all the same.
     pub fn at_rate(&mut self, per_second: u32, time: Duration) -> Result<Delays> {
         let gap = Duration::from_secs(1) / per_second;
-        let (mut due, end) = (Instant::now(), Instant::now() + time);
+        let start = Instant::now();
+        let (mut due, end) = (start, start + time);
         let mut delays = delays()?;
         while due < end || !self.is_idle() {
             while due < end && due <= Instant::now() {
@@ -322,8 +326,8 @@ impl Load {
             }
         }
         self.heard = heard;
-        let silence = self.last_arrival.elapsed();
-        ensure!(silence < PATIENCE || self.is_idle(), "no message for {PATIENCE:?}");
+        let (silence, patience) = (self.last_arrival.elapsed(), self.patience);
+        ensure!(silence < patience || self.is_idle(), "no message for {patience:?}");
         Ok(())
     }
 
@@ -433,5 +437,140 @@ impl Lines {
                 self.ready.take_if(|ready| line.starts_with(ready.as_bytes()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::echo::Echo;
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::thread::{self, JoinHandle, sleep};
+
+    const MESSAGE: &[u8] = b"hello";
+    const MOMENT: Duration = Duration::from_millis(100);
+
+    /// A server of so many clients, one after the other, on a thread of its own.
+    fn server(
+        clients: usize,
+        serve: impl Fn(TcpStream) + Clone + Send + 'static,
+    ) -> (SockAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            let threads = (0..clients).map(|_| {
+                let (client, serve) = (listener.accept().unwrap().0, serve.clone());
+                thread::spawn(move || serve(client))
+            });
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        });
+        (address.into(), thread)
+    }
+
+    fn echo(mut client: TcpStream) {
+        let mut buffer = [0; MESSAGE.len()];
+        while client.read_exact(&mut buffer).is_ok() {
+            if client.write_all(&buffer).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn load(address: &SockAddr, clients: usize, is_anew: bool) -> Load {
+        let mut load = Load::new().unwrap();
+        for _ in 0..clients {
+            let protocol = Box::new(Echo(MESSAGE.to_vec()));
+            load.add_client((address, Type::STREAM), protocol, is_anew).unwrap();
+        }
+        load.settle().unwrap();
+        load
+    }
+
+    #[test]
+    fn a_refused_connection_is_an_error() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Bound, so that nobody else listens there, and not listening either.
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        assert!(connect(&socket.local_addr().unwrap(), Type::STREAM).is_err());
+    }
+
+    #[test]
+    fn a_server_that_never_answers_is_an_error() {
+        let (address, _) = server(1, mem::forget);
+        let mut load = load(&address, 1, false);
+        load.patience = MOMENT;
+        assert!(load.at_rate(1000, MOMENT).is_err());
+        let mut load = self::load(&server(1, mem::forget).0, 1, false);
+        load.patience = MOMENT;
+        assert!(load.at_full_speed(Duration::from_secs(10)).is_err());
+    }
+
+    #[test]
+    fn a_server_that_leaves_or_answers_something_else_is_an_error() {
+        let (leaves, _) = server(1, drop);
+        assert!(load(&leaves, 1, false).at_full_speed(MOMENT).is_err());
+        let (differs, _) = server(1, |mut client| {
+            let _ = client.read(&mut [0; 16]);
+            let _ = client.write_all(b"hullo");
+        });
+        assert!(load(&differs, 1, false).at_full_speed(MOMENT).is_err());
+    }
+
+    #[test]
+    fn all_clients_are_answered_and_nothing_is_left_under_way() {
+        let (address, server) = server(3, echo);
+        let mut load = load(&address, 3, false);
+        let (delays, elapsed) = load.at_full_speed(MOMENT).unwrap();
+        assert!(delays.len() > 3 && elapsed >= MOMENT);
+        load.drain().unwrap();
+        assert_eq!(load.free.len(), 3);
+        drop(load);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn at_a_rate_as_many_are_sent_as_are_due() {
+        let (address, _) = server(1, echo);
+        assert_eq!(load(&address, 1, false).at_rate(200, MOMENT).unwrap().len(), 20);
+    }
+
+    #[test]
+    fn who_comes_anew_for_each_message_is_another_client_each_time() {
+        let (address, server) = server(11, echo);
+        let delays = load(&address, 1, true).at_rate(100, MOMENT).unwrap();
+        assert_eq!(delays.len(), 10);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_message_that_had_to_wait_for_another_counts_from_when_it_was_due() {
+        let pauses = |mut client: TcpStream| {
+            let mut first = [0; MESSAGE.len()];
+            client.read_exact(&mut first).unwrap();
+            sleep(MOMENT);
+            client.write_all(&first).unwrap();
+            echo(client);
+        };
+        let (address, _) = server(1, pauses);
+        let delays = load(&address, 1, false).at_rate(200, MOMENT).unwrap();
+        // One was slow; of those that waited behind it, half did for half its time.
+        assert_eq!(delays.len(), 20);
+        assert!(delays.value_at_quantile(0.5) >= 40_000, "{delays:?}");
+    }
+
+    #[test]
+    fn a_message_has_arrived_when_all_listeners_have_it() {
+        let mut load = Load::new().unwrap();
+        let lane = load.add_lane(2);
+        let listeners = [load.add_listener(lane), load.add_listener(lane)];
+        let now = Instant::now();
+        load.lanes[lane].under_way.extend([(now, 2), (now, 2)]);
+        let mut arrived = |listener: usize| {
+            load.deliver(lane, Some(listeners[listener])).unwrap();
+            load.arrived.len()
+        };
+        assert_eq!([0, 0, 1, 1].map(&mut arrived), [0, 0, 1, 2]);
+        assert!(load.deliver(lane, Some(listeners[0])).is_err(), "nothing was sent");
     }
 }

@@ -119,22 +119,27 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
 }
 
 fn measure_all(quick: bool, only: &str, folder: &Path) -> Result<Report> {
+    let is_meant = |name: &str| name.contains(only);
+    let mut transports = cases::TRANSPORTS.iter();
+    ensure!(
+        transports.any(|it| is_meant(it.name)),
+        "no transport's name has '{only}'"
+    );
     let allowed = rlimit::increase_nofile_limit(OPEN_FILES)?;
     ensure!(
         allowed >= OPEN_FILES,
         "{OPEN_FILES} open files needed, {allowed} allowed"
     );
-    let programs = Programs::prepare(folder)?;
+    let programs = Programs::prepare("release", folder)?;
     let machine = machine::describe(programs.python.as_deref(), &PACKAGES);
-    let (rounds, window_ms) = if quick { (2, 60) } else { (5, 500) };
-    let plan = Plan { quick, rounds, rate: 1000, window_ms };
+    let (rounds, window_ms) = if quick { (2, 60) } else { (5, 600) };
+    let plan = Plan { quick, rounds, rate: 500, window_ms };
     let mut cases = programs.transports();
     cases.extend(programs.growing(quick));
     cases.extend(programs.sized(quick));
-    cases.retain(|case| case.transport.contains(only));
+    cases.retain(|case| is_meant(case.transport));
     let mut senders = Sender::all(&programs, quick);
-    senders.retain(|sender| sender.transport.contains(only));
-    ensure!(!cases.is_empty(), "no transport's name contains '{only}'");
+    senders.retain(|sender| is_meant(sender.transport));
     let bar = progress(&plan, &cases, senders.len())?;
     let mut bench = Bench::start(plan)?;
     let mut rows = Vec::new();
@@ -173,10 +178,10 @@ impl Part {
 
 impl Programs {
     /// Builds the examples, and what stands beside them as far as it can be had.
-    fn prepare(folder: &Path) -> Result<Programs> {
-        eprintln!("Building the examples' release programs");
+    fn prepare(profile: &str, folder: &Path) -> Result<Programs> {
+        eprintln!("Building the examples");
         let packages = cases::TRANSPORTS.iter().map(|transport| transport.example[0]);
-        let release = program::build_examples(packages)?;
+        let release = program::build_examples(profile, packages)?;
         let epoll = program::build_c(folder)?;
         if epoll.is_none() {
             eprintln!("No C compiler (cc): async TCP has no limit beside it");
@@ -223,5 +228,39 @@ impl Bench {
             }
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each program is started, understood by the load, and put under it: an example
+    /// that prints another line, or a twin that answers otherwise, fails here.
+    #[test]
+    fn every_transport_is_measured_with_every_figure_on_both_sides() {
+        let folder = program::target().unwrap().join("scoreboard");
+        fs::create_dir_all(&folder).unwrap();
+        let programs = Programs::prepare("dev", &folder).unwrap();
+        assert!(
+            programs.python.is_some(),
+            "python3 is missing: make test installs it"
+        );
+        let plan = Plan { quick: true, rounds: 1, rate: 500, window_ms: 20 };
+        let mut bench = Bench::start(plan).unwrap();
+        let cases = programs.transports();
+        let cases: Vec<&Case> =
+            cases.iter().filter(|case| case.program.name != "axum").collect();
+        let rows = bench.rounds(&cases, &ProgressBar::hidden()).unwrap();
+        assert!(rows.len() >= 2 * cases::TRANSPORTS.len());
+        for row in rows {
+            let figures =
+                [&row.p50_us, &row.p99_us, &row.per_second, &row.resident_kib];
+            assert!(figures.iter().all(|it| it.median() > 0.0), "{row:?}");
+            assert!(
+                row.cpu_us.0.len() == 1 && row.wire_bytes.0.len() == 1,
+                "{row:?}"
+            );
+        }
     }
 }

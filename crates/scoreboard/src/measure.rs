@@ -8,7 +8,7 @@ use lab::brokers::{Broker, Kind, free_port};
 use socket2::{SockAddr, Socket, Type};
 use tempfile::TempDir;
 
-use crate::cases::{Case, How};
+use crate::cases::{Case, How, Link, UNDER_WAY};
 use crate::kernel::{self, Processors};
 use crate::load::{Delays, Load, connect};
 use crate::program::Running;
@@ -75,9 +75,9 @@ impl Bench {
         if case.part == Part::Transports {
             let before = kernel::loopback_bytes()?;
             let delays = it.load.at_rate(self.plan.rate, window)?;
-            let wire = kernel::loopback_bytes()? - before;
-            row.wire_bytes.push(wire / delays.len() as f64);
+            let bytes = kernel::loopback_bytes()? - before;
             row.add_delays(&delays)?;
+            row.wire_bytes.push(bytes / delays.len() as f64);
         }
         let before = it.cpu_seconds()?;
         let (delays, elapsed) = it.load.at_full_speed(window)?;
@@ -86,13 +86,14 @@ impl Bench {
             row.add_delays(&delays)?;
         }
         let listeners = if case.how == How::Chat { case.clients - 1 } else { 1 };
-        let messages = (delays.len() * listeners as u64) as f64;
+        let messages = delays.len() as f64 * listeners as f64;
         ensure!(messages > 0.0, "not one message in {elapsed:?}");
         row.per_second.push(messages / elapsed.as_secs_f64());
-        row.cpu_us.push((after.0 - before.0) / messages * 1e6);
+        let cpu = [0, 1].map(|i| (after[i] - before[i]) / messages * 1e6);
+        row.cpu_us.push(cpu[0]);
         row.resident_kib.push(it.program.resident_kib()?);
         if let Some(broker) = it.broker {
-            row.broker_cpu_us.push((after.1 - before.1) / messages * 1e6);
+            row.broker_cpu_us.push(cpu[1]);
             row.broker_resident_kib.push(kernel::resident_kib(broker)?);
         }
         it.load.drain()
@@ -111,9 +112,9 @@ impl Bench {
             How::Mqtt(qos) => self.mqtt(case, message, qos),
             How::Fanout => self.fanout(case, message),
             How::Tasks { confirmed } => self.tasks(case, message, confirmed),
-            How::Replier { ipc } => self.replier(case, message, ipc),
-            How::Subscriber { ipc } => self.subscriber(case, message, ipc),
-            How::Puller { ipc } => self.puller(case, message, ipc),
+            How::Replier(link) => self.replier(case, message, link),
+            How::Subscriber(link) => self.subscriber(case, message, link),
+            How::Puller(link) => self.puller(case, message, link),
         }
     }
 
@@ -156,12 +157,7 @@ impl Bench {
         let (program, address, kind) = self.listening(case)?;
         let mut load = Load::new()?;
         let client = || Box::new(WebSocket::new(message.to_vec()));
-        load.add_publisher(
-            connect(&address, kind)?,
-            client(),
-            case.under_way(),
-            false,
-        )?;
+        load.add_publisher(connect(&address, kind)?, client(), UNDER_WAY, false)?;
         for _ in 1..case.clients {
             load.add_subscriber(connect(&address, kind)?, client())?;
         }
@@ -198,7 +194,7 @@ impl Bench {
         let arguments = [&["--broker", &url], arguments].concat();
         let mut program = self.run(case, &arguments, true)?;
         let mut load = Load::new()?;
-        load.add_publisher(socket, publisher, case.under_way(), is_told)?;
+        load.add_publisher(socket, publisher, UNDER_WAY, is_told)?;
         load.add_lines(program.lines()?, lines.0, tells(lines.1, case.bytes))?;
         Ok(Setting { program, load, broker: Some(broker) })
     }
@@ -235,9 +231,9 @@ impl Bench {
         &mut self,
         case: &Case,
         message: Vec<u8>,
-        ipc: bool,
+        link: Link,
     ) -> Result<Setting> {
-        let (endpoint, address) = self.endpoint(ipc)?;
+        let (endpoint, address) = self.endpoint(link)?;
         let mut program = self.run(case, &[&endpoint], false)?;
         program.wait_until_ready(&address, Type::STREAM)?;
         let mut load = Load::new()?;
@@ -252,13 +248,13 @@ impl Bench {
         &mut self,
         case: &Case,
         message: Vec<u8>,
-        ipc: bool,
+        link: Link,
     ) -> Result<Setting> {
-        let (endpoint, listener) = self.listen(ipc)?;
+        let (endpoint, listener) = self.listen(link)?;
         let mut program = self.run(case, &[&endpoint], true)?;
         let mut load = Load::new()?;
         let publisher = Box::new(zmtp::Zmtp::new(zmtp::Kind::Pub, message));
-        load.add_publisher(accept(&listener)?, publisher, case.under_way(), false)?;
+        load.add_publisher(accept(&listener)?, publisher, UNDER_WAY, false)?;
         let prefix = tells("Received: ".into(), case.bytes);
         load.add_lines(program.lines()?, "Connected to", prefix)?;
         Ok(Setting { program, load, broker: None })
@@ -268,15 +264,15 @@ impl Bench {
         &mut self,
         case: &Case,
         message: Vec<u8>,
-        ipc: bool,
+        link: Link,
     ) -> Result<Setting> {
-        let (tasks, listener) = self.listen(ipc)?;
-        let (results, results_listener) = self.listen(ipc)?;
+        let (tasks, listener) = self.listen(link)?;
+        let (results, results_listener) = self.listen(link)?;
         let program = self.run(case, &[&tasks, "--results", &results], false)?;
         let socket = |kind| Box::new(zmtp::Zmtp::new(kind, message.clone()));
         let mut load = Load::new()?;
         let pusher = socket(zmtp::Kind::Push);
-        load.add_publisher(accept(&listener)?, pusher, case.under_way(), false)?;
+        load.add_publisher(accept(&listener)?, pusher, UNDER_WAY, false)?;
         load.add_subscriber(accept(&results_listener)?, socket(zmtp::Kind::Pull))?;
         Ok(Setting { program, load, broker: None })
     }
@@ -287,8 +283,8 @@ impl Bench {
     }
 
     /// Where a program may listen: ZeroMQ's word for it, and the kernel's.
-    fn endpoint(&mut self, ipc: bool) -> Result<(String, SockAddr)> {
-        if ipc {
+    fn endpoint(&mut self, link: Link) -> Result<(String, SockAddr)> {
+        if link == Link::Ipc {
             let name = self.name("socket");
             let path = self.folder.path().join(name);
             return Ok((format!("ipc://{}", path.display()), SockAddr::unix(path)?));
@@ -298,8 +294,8 @@ impl Bench {
     }
 
     /// Listens, for a program that connects.
-    fn listen(&mut self, ipc: bool) -> Result<(String, Socket)> {
-        let (endpoint, address) = self.endpoint(ipc)?;
+    fn listen(&mut self, link: Link) -> Result<(String, Socket)> {
+        let (endpoint, address) = self.endpoint(link)?;
         let socket = Socket::new(address.domain(), Type::STREAM, None)?;
         socket
             .bind(&address)
@@ -323,9 +319,9 @@ fn tells(prefix: String, bytes: usize) -> Vec<u8> {
 
 impl Setting {
     /// The processor time of the program, and of the broker.
-    fn cpu_seconds(&self) -> Result<(f64, f64)> {
+    fn cpu_seconds(&self) -> Result<[f64; 2]> {
         let broker = self.broker.map_or(Ok(0.0), kernel::cpu_seconds)?;
-        Ok((self.program.cpu_seconds()?, broker))
+        Ok([self.program.cpu_seconds()?, broker])
     }
 }
 

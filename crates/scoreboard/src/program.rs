@@ -151,19 +151,20 @@ pub fn target() -> Result<PathBuf> {
     Ok(target.context("no target folder")?.to_path_buf())
 }
 
-/// Builds all examples as a student would; says where the programs are.
+/// Builds examples, with a profile of cargo's; says where the programs are.
 pub fn build_examples<'a>(
+    profile: &str,
     packages: impl Iterator<Item = &'a str>,
 ) -> Result<PathBuf> {
     let target = target()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--release", "--quiet"]);
+    cargo.args(["build", "--profile", profile, "--quiet"]);
     cargo.args(packages.flat_map(|package| ["-p", package]));
     cargo.arg("--manifest-path").arg(here("../../Cargo.toml"));
     let status = cargo.arg("--target-dir").arg(&target).status();
     let status = status.context("cannot run cargo")?;
     ensure!(status.success(), "cannot build the examples: {status}");
-    Ok(target.join("release"))
+    Ok(target.join(if profile == "dev" { "debug" } else { profile }))
 }
 
 /// Compiles the server in C, or says that there is no compiler.

@@ -14,13 +14,6 @@ pub fn spread(values: &[f64]) -> Option<(f64, f64)> {
     Some((*sorted.first()?, *sorted.last()?))
 }
 
-/// The smallest of the values that at least `percent` of 100 do not exceed.
-pub fn percentile(values: &[f64], percent: usize) -> Option<f64> {
-    let sorted = sorted(values);
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
-}
-
 /// The ratios of what was measured in the same round, when the machine was the same.
 pub fn ratios(values: &[f64], base: &[f64]) -> Vec<f64> {
     values.iter().zip(base).map(|(value, base)| value / base).collect()
@@ -51,19 +44,9 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_one_of_the_values() {
-        let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
-        assert_eq!(percentile(&values, 50), Some(100.0));
-        assert_eq!(percentile(&values, 99), Some(198.0));
-        assert_eq!(percentile(&values, 100), Some(200.0));
-        assert_eq!(percentile(&[3.0], 0), Some(3.0));
-    }
-
-    #[test]
     fn no_values_have_no_statistics() {
         assert_eq!(median(&[]), None);
         assert_eq!(spread(&[]), None);
-        assert_eq!(percentile(&[], 99), None);
     }
 
     #[test]

@@ -205,7 +205,7 @@ mod tests {
         ready(false).write(&mut out);
         let body = b"\x03\0\x01\0\0\0\x02hi\xce";
         assert!(
-            out.starts_with(b"\x01\0\x01\0\0\0\x0d\0\x3c\0\x28\0\0\0\x05queue\0")
+            out.starts_with(b"\x01\0\x01\0\0\0\x0e\0\x3c\0\x28\0\0\0\x05queue\0")
         );
         assert!(out.ends_with(body));
     }
