@@ -35,6 +35,7 @@ brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
 test: rust ## Run every test; installs what they need
 	sh crates/lab/install.sh $(MQTT) $(AMQP) mosquitto_pub python3 curl tshark chromium
 	cargo test --workspace --no-run
+	@for example in $(EXAMPLES); do cargo build -q -p $$example; done # As `cargo run -p` does.
 	@echo "Two minutes in silence: examples and tools are tested side by side"
 	@cargo run -q -p lab -- brokers -- $(MAKE) --no-print-directory -j 2 \
 	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) tests tools
@@ -67,14 +68,10 @@ copies: rust
 	        RUST_TEST_THREADS=8 cargo test -q); \
 	done' "$$folder"
 
-bench: rust ## Measure the servers, beside C, axum and Python (ten minutes)
-	@sh crates/lab/install.sh $(MQTT) mosquitto_pub $(AMQP) python3
-	cargo run --release -p scoreboard
-	cargo run --release -p scoreboard --bin rest-bench
-	cargo run --release -p scoreboard --bin chat-bench
-	cargo run --release -p scoreboard --bin mqtt-bench
-	cargo run --release -p scoreboard --bin rabbitmq-bench
-	cargo run --release -p scoreboard --bin zeromq-bench
+bench: rust ## Measure every transport beside Python and C (15 minutes; ARGS=--quick: one)
+	@sh crates/lab/install.sh $(MQTT) $(AMQP)
+	@sh crates/lab/install.sh python3 || true
+	cargo run --release -p scoreboard -- $(ARGS)
 
 # Marp, the deck's tool, and its theme: slides/marp.config.mjs.
 MARP := cd slides && node_modules/.bin/marp deck.md --no-stdin

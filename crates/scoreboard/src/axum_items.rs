@@ -116,3 +116,26 @@ async fn delete(State(items): Shared, Path(id): Path<u64>) -> Response {
     let deleted = items.lock().unwrap().items.remove(&id);
     deleted.map_or_else(missing, |_| StatusCode::NO_CONTENT.into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{load::Load, load::connect, measure::reading, protocol::http::Http};
+    use socket2::{SockAddr, Type};
+    use std::{thread, time::Duration};
+
+    #[test]
+    fn a_reading_that_is_put_into_an_item_comes_back() {
+        let port = lab::brokers::free_port().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        thread::spawn(move || serve(address, false));
+        let address = SockAddr::from(address);
+        while connect(&address, Type::STREAM).is_err() {
+            thread::yield_now();
+        }
+        let mut load = Load::new().unwrap();
+        let http = Box::new(Http(reading(64)));
+        load.add_client((&address, Type::STREAM), http, false).unwrap();
+        assert_eq!(load.at_rate(100, Duration::from_millis(50)).unwrap().len(), 5);
+    }
+}

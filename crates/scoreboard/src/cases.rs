@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use lab::brokers::Kind;
+
 use crate::program::{Program, here};
 use crate::report::{Part, Row, Side};
 
@@ -120,6 +122,13 @@ pub const TRANSPORTS: [Transport; 20] = [
     row("ZeroMQ PUSH/PULL, IPC", How::Puller(Link::Ipc), PULL, PULL_TWIN),
 ];
 
+/// The packages of all examples that are measured.
+pub fn packages() -> Vec<&'static str> {
+    let mut packages = TRANSPORTS.map(|transport| transport.example[0]).to_vec();
+    packages.dedup();
+    packages
+}
+
 /// Messages under way at once: of so many clients one each, or of one publisher.
 pub const UNDER_WAY: usize = 16;
 const CLIENTS: [usize; 4] = [1, 10, 100, 1000];
@@ -170,6 +179,15 @@ impl Case {
             clients: self.clients,
             bytes: self.bytes,
             ..Row::default()
+        }
+    }
+
+    /// The broker that it needs, if it does.
+    pub fn broker(&self) -> Option<Kind> {
+        match self.how {
+            How::Mqtt(_) => Some(Kind::Mosquitto),
+            How::Fanout | How::Tasks { .. } => Some(Kind::RabbitMq),
+            _ => None,
         }
     }
 

@@ -46,16 +46,15 @@ const fn rgb(hex: u32) -> RGBColor {
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Point = (i32, i32);
 
-/// The name and the text of each SVG file. A chart without any figure is left out.
-pub fn draw(report: &Report) -> Result<Vec<(&'static str, String)>> {
-    let charts = [
+/// The name and the text of each SVG file; no text without any figure.
+pub fn draw(report: &Report) -> Result<[(&'static str, Option<String>); 5]> {
+    Ok([
         ("delay.svg", lanes(report, &DELAY)?),
         ("rate.svg", lanes(report, &RATE)?),
         ("clients.svg", curves(report, &CLIENTS)?),
         ("memory.svg", curves(report, &MEMORY)?),
         ("sizes.svg", curves(report, &SIZES)?),
-    ];
-    Ok(charts.into_iter().filter_map(|(file, svg)| Some((file, svg?))).collect())
+    ])
 }
 
 /// A chart with a lane for each transport, from top to bottom.
@@ -183,7 +182,7 @@ const SIZES: Curves = Curves {
 fn curves(report: &Report, chart: &Curves) -> Result<Option<String>> {
     let mut rows: Vec<&Row> = report.rows(chart.part).collect();
     rows.retain(|row| row.side != Side::Limit && drawable((chart.at)(row).1));
-    rows.sort_by_key(|row| (&row.transport, row.side as u8, row.clients, row.bytes));
+    rows.sort_by_key(|row| (&row.transport, row.side as u8, row.bytes, row.clients));
     let (xs, ys): (Vec<f64>, Vec<f64>) =
         rows.iter().map(|row| (chart.at)(row)).unzip();
     let Some(range) = spread(&ys) else { return Ok(None) };
@@ -442,7 +441,8 @@ mod tests {
     use crate::table::tests::{full, report, row};
 
     fn files(report: &Report) -> Vec<&'static str> {
-        draw(report).unwrap().into_iter().map(|(file, _)| file).collect()
+        let charts = draw(report).unwrap().into_iter();
+        charts.filter_map(|(file, svg)| svg.map(|_| file)).collect()
     }
 
     #[test]
@@ -460,8 +460,9 @@ mod tests {
     #[test]
     fn a_row_without_its_twin_is_drawn() {
         let rows = vec![row(Part::Transports, "TCP", Side::Example, &[5.0, 5.0])];
-        let charts = draw(&report(rows)).unwrap();
-        assert!(charts[1].1.contains("<circle") && !charts[1].1.contains("Python"));
+        let [_, (_, svg), ..] = draw(&report(rows)).unwrap();
+        let svg = svg.unwrap();
+        assert!(svg.contains("<circle") && !svg.contains("Python"));
     }
 
     #[test]
@@ -477,11 +478,28 @@ mod tests {
     #[test]
     fn every_text_is_large_enough_and_has_a_colour() {
         for (_, svg) in draw(&full()).unwrap() {
-            for text in svg.lines().filter(|line| line.starts_with("<text")) {
+            for text in svg.unwrap().lines().filter(|line| line.starts_with("<text"))
+            {
                 assert!(text.contains("font-size=\"18\""), "{text}");
                 assert!(text.contains("fill=\"#"), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_curve_goes_from_small_to_large_whatever_the_number_of_clients() {
+        let rows = [(64, 16), (1024, 16), (16_384, 4)].map(|(bytes, clients)| Row {
+            bytes,
+            clients,
+            ..row(Part::Sizes, "UDP", Side::Example, &[5.0])
+        });
+        let [.., (_, svg)] = draw(&report(rows.to_vec())).unwrap();
+        let svg = svg.unwrap();
+        let curve = svg.lines().find(|line| line.contains("stroke-width=\"3\""));
+        let points = curve.unwrap().split("points=\"").nth(1).unwrap();
+        let xs = points.split(' ').filter_map(|point| point.split_once(','));
+        let xs: Vec<i32> = xs.map(|(x, _)| x.parse().unwrap()).collect();
+        assert!(xs.len() == 3 && xs.is_sorted(), "{xs:?}");
     }
 
     #[test]

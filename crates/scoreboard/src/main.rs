@@ -15,6 +15,8 @@ mod program;
 mod protocol;
 mod report;
 mod senders;
+#[cfg(test)]
+mod slides;
 mod stats;
 mod table;
 
@@ -28,7 +30,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lab::brokers::{Broker, Kind};
 use lab::{lifeline, python};
 
-use cases::{Case, Programs};
+use cases::{Case, Programs, TRANSPORTS};
 use kernel::two_processors;
 use measure::Bench;
 use report::{Part, Plan, Report, Row};
@@ -44,8 +46,6 @@ const PACKAGES: [&str; 6] = [
     "pika==1.4.4",
     "pyzmq==27.3.0",
 ];
-/// Open files that ten thousand clients need here; the servers inherit the limit.
-const OPEN_FILES: u64 = 10_000 + 200;
 /// About what it takes to start a program and its load, in seconds.
 const START: f64 = 0.2;
 
@@ -107,63 +107,91 @@ fn main() -> Result<()> {
 fn write(report: &Report, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let json = serde_json::to_string_pretty(report)? + "\n";
-    let mut files = vec![("scoreboard.json", json)];
+    let mut files = vec![("scoreboard.json", Some(json))];
     files.extend(chart::draw(report)?);
     for (name, text) in files {
         let path = folder.join(name);
-        fs::write(&path, text)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        match text {
+            Some(text) => fs::write(&path, text)
+                .with_context(|| format!("cannot write {}", path.display()))?,
+            // Of another run there may be one, which would be taken for this one's.
+            None if path.exists() => fs::remove_file(&path)?,
+            None => continue,
+        }
         println!("{}", path.display());
     }
     Ok(())
 }
 
 fn measure_all(quick: bool, only: &str, folder: &Path) -> Result<Report> {
-    let is_meant = |name: &str| name.contains(only);
-    let mut transports = cases::TRANSPORTS.iter();
-    ensure!(
-        transports.any(|it| is_meant(it.name)),
-        "no transport's name has '{only}'"
-    );
-    let allowed = rlimit::increase_nofile_limit(OPEN_FILES)?;
-    ensure!(
-        allowed >= OPEN_FILES,
-        "{OPEN_FILES} open files needed, {allowed} allowed"
-    );
-    let programs = Programs::prepare("release", folder)?;
+    let is_known = TRANSPORTS.iter().any(|transport| transport.name.contains(only));
+    ensure!(is_known, "no transport's name contains '{only}'");
+    eprintln!("Building the examples");
+    let release = program::build_examples("release", &cases::packages())?;
+    let programs = Programs::prepare(release, folder)?;
     let machine = machine::describe(programs.python.as_deref(), &PACKAGES);
+    let work = Work::choose(&programs, quick, only);
     let (rounds, window_ms) = if quick { (2, 60) } else { (5, 600) };
     let plan = Plan { quick, rounds, rate: 500, window_ms };
-    let mut cases = programs.transports();
-    cases.extend(programs.growing(quick));
-    cases.extend(programs.sized(quick));
-    cases.retain(|case| is_meant(case.transport));
-    let mut senders = Sender::all(&programs, quick);
-    senders.retain(|sender| is_meant(sender.transport));
-    let bar = progress(&plan, &cases, senders.len())?;
-    let mut bench = Bench::start(plan)?;
+    let bar = work.announce(&plan)?;
+    work.open_files()?;
+    let mut bench = Bench::start(plan, work.brokers())?;
     let mut rows = Vec::new();
     for part in [Part::Transports, Part::Clients, Part::Sizes] {
-        let cases: Vec<_> = cases.iter().filter(|case| case.part == part).collect();
-        rows.extend(bench.rounds(&cases, &bar)?);
+        let cases = work.cases.iter().filter(|case| case.part == part);
+        rows.extend(bench.rounds(&cases.collect::<Vec<_>>(), &bar)?);
     }
-    rows.extend(senders::rounds(&senders, &mut bench, &programs, &bar)?);
+    rows.extend(senders::rounds(&work.senders, &mut bench, &programs, &bar)?);
     bar.finish_and_clear();
     Ok(Report { machine, plan: bench.plan, rows })
 }
 
-/// Says how long it will take, and makes the bar that shows how far it is.
-fn progress(plan: &Plan, cases: &[Case], senders: usize) -> Result<ProgressBar> {
-    let window = plan.window_ms as f64 / 1000.0;
-    let seconds = cases.iter().map(|case| START + window * case.part.windows());
-    // A sender takes no window, but two runs.
-    let sending = senders as f64 * if plan.quick { 0.3 } else { 0.8 };
-    let minutes = plan.rounds as f64 * (seconds.sum::<f64>() + sending) / 60.0;
-    let (rounds, loads) = (plan.rounds, cases.len() + senders);
-    println!("{loads} loads in {rounds} rounds: about {minutes:.1} minutes");
-    let bar = ProgressBar::new((loads * rounds) as u64);
-    let style = "{bar:40} {pos} of {len}, {eta} left: {wide_msg}";
-    Ok(bar.with_style(ProgressStyle::with_template(style)?))
+/// All that is to be measured.
+struct Work {
+    cases: Vec<Case>,
+    senders: Vec<Sender>,
+}
+
+impl Work {
+    fn choose(programs: &Programs, quick: bool, only: &str) -> Work {
+        let mut cases = programs.transports();
+        cases.extend(programs.growing(quick));
+        cases.extend(programs.sized(quick));
+        cases.retain(|case| case.transport.contains(only));
+        let mut senders = Sender::all(programs, quick);
+        senders.retain(|sender| sender.transport.contains(only));
+        Work { cases, senders }
+    }
+
+    fn brokers(&self) -> impl Iterator<Item = Kind> + Clone {
+        let cases = self.cases.iter().filter_map(Case::broker);
+        cases.chain(self.senders.iter().filter_map(Sender::broker))
+    }
+
+    /// Each client is an open file here; the servers inherit the higher limit.
+    fn open_files(&self) -> Result<()> {
+        let clients = self.cases.iter().map(|case| case.clients).max();
+        let needed = clients.unwrap_or_default() as u64 + 200;
+        let allowed = rlimit::increase_nofile_limit(needed)?;
+        ensure!(allowed >= needed, "{needed} open files needed, {allowed} allowed");
+        Ok(())
+    }
+
+    /// Says how long it will take, and makes the bar that shows how far it is.
+    fn announce(&self, plan: &Plan) -> Result<ProgressBar> {
+        let window = plan.window_ms as f64 / 1000.0;
+        let cases =
+            self.cases.iter().map(|case| START + window * case.part.windows());
+        // A sender takes no window, but two runs.
+        let sender = if plan.quick { 0.3 } else { 0.8 };
+        let round = cases.sum::<f64>() + sender * self.senders.len() as f64;
+        let (loads, rounds) = (self.cases.len() + self.senders.len(), plan.rounds);
+        let minutes = rounds as f64 * round / 60.0;
+        println!("{loads} loads in {rounds} rounds: about {minutes:.1} minutes");
+        let style = "{bar:40} {pos} of {len}, {eta} left: {wide_msg}";
+        let bar = ProgressBar::new((loads * rounds) as u64);
+        Ok(bar.with_style(ProgressStyle::with_template(style)?))
+    }
 }
 
 impl Part {
@@ -177,36 +205,32 @@ impl Part {
 }
 
 impl Programs {
-    /// Builds the examples, and what stands beside them as far as it can be had.
-    fn prepare(profile: &str, folder: &Path) -> Result<Programs> {
-        eprintln!("Building the examples");
-        let packages = cases::TRANSPORTS.iter().map(|transport| transport.example[0]);
-        let release = program::build_examples(profile, packages)?;
+    /// Makes what stands beside the examples, as far as it can be had here.
+    fn prepare(release: PathBuf, folder: &Path) -> Result<Programs> {
         let epoll = program::build_c(folder)?;
         if epoll.is_none() {
             eprintln!("No C compiler (cc): async TCP has no limit beside it");
         }
-        let python = match std::process::Command::new("python3").arg("-V").output() {
-            Ok(_) => Some(python::environment(folder, &PACKAGES)?),
-            Err(_) => None,
-        };
-        if python.is_none() {
-            eprintln!("No python3: nothing is measured beside the examples");
+        let python = python::environment(folder, &PACKAGES);
+        if let Err(error) = &python {
+            eprintln!("{error:#}: no Python is measured beside the examples");
         }
-        Ok(Programs { release, python, epoll, own: env::current_exe()? })
+        let (python, own) = (python.ok(), env::current_exe()?);
+        Ok(Programs { release, python, epoll, own })
     }
 }
 
 impl Bench {
-    /// Starts the brokers, on the processor of all that is measured.
-    fn start(plan: Plan) -> Result<Bench> {
+    /// Starts the brokers of these kinds, on the processor of all that is measured.
+    fn start(plan: Plan, kinds: impl Iterator<Item = Kind> + Clone) -> Result<Bench> {
         let processors = two_processors()?;
-        let start = || [Kind::Mosquitto, Kind::RabbitMq].map(Broker::start);
+        let is_needed = |kind: &Kind| kinds.clone().any(|it| it == *kind);
+        let kinds = [Kind::Mosquitto, Kind::RabbitMq].into_iter().filter(is_needed);
+        let start = || kinds.map(Broker::start).collect::<Result<Vec<_>>>();
         let brokers = match processors {
-            Some(processors) => processors.beside(|| Ok(start()))?,
-            None => start(),
+            Some(processors) => processors.beside(start)?,
+            None => start()?,
         };
-        let brokers = brokers.into_iter().collect::<Result<_>>()?;
         // A path in the target folder can be too long for a socket.
         let folder = TempDir::with_prefix("scoreboard-")?;
         lifeline::folder(folder.path())?;
@@ -234,33 +258,53 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Figure;
+    use std::sync::LazyLock;
+
+    /// What several tests use is made once.
+    static PROGRAMS: LazyLock<Programs> = LazyLock::new(|| {
+        let folder = program::target().unwrap().join("scoreboard");
+        fs::create_dir_all(&folder).unwrap();
+        let mut built = PathBuf::new();
+        // One by one, as other tests build them: together they are other builds.
+        for package in cases::packages() {
+            built = program::build_examples("dev", &[package]).unwrap();
+        }
+        let programs = Programs::prepare(built, &folder).unwrap();
+        assert!(programs.python.is_some(), "no python3: make test installs it");
+        programs
+    });
+
+    fn bench(work: &Work) -> Bench {
+        let plan = Plan { quick: true, rounds: 1, rate: 500, window_ms: 20 };
+        Bench::start(plan, work.brokers()).unwrap()
+    }
 
     /// Each program is started, understood by the load, and put under it: an example
     /// that prints another line, or a twin that answers otherwise, fails here.
     #[test]
     fn every_transport_is_measured_with_every_figure_on_both_sides() {
-        let folder = program::target().unwrap().join("scoreboard");
-        fs::create_dir_all(&folder).unwrap();
-        let programs = Programs::prepare("dev", &folder).unwrap();
-        assert!(
-            programs.python.is_some(),
-            "python3 is missing: make test installs it"
-        );
-        let plan = Plan { quick: true, rounds: 1, rate: 500, window_ms: 20 };
-        let mut bench = Bench::start(plan).unwrap();
-        let cases = programs.transports();
-        let cases: Vec<&Case> =
-            cases.iter().filter(|case| case.program.name != "axum").collect();
-        let rows = bench.rounds(&cases, &ProgressBar::hidden()).unwrap();
-        assert!(rows.len() >= 2 * cases::TRANSPORTS.len());
-        for row in rows {
-            let figures =
-                [&row.p50_us, &row.p99_us, &row.per_second, &row.resident_kib];
-            assert!(figures.iter().all(|it| it.median() > 0.0), "{row:?}");
-            assert!(
-                row.cpu_us.0.len() == 1 && row.wire_bytes.0.len() == 1,
-                "{row:?}"
-            );
+        let mut work = Work::choose(&PROGRAMS, true, "");
+        // Only the scoreboard itself can be axum, and here a test is running.
+        work.cases.retain(|case| case.program.name != "axum");
+        let cases = work.cases.iter().filter(|case| case.part == Part::Transports);
+        let cases: Vec<&Case> = cases.collect();
+        assert_eq!(cases.len(), 2 * TRANSPORTS.len() + 1);
+        for row in bench(&work).rounds(&cases, &ProgressBar::hidden()).unwrap() {
+            let figures = [&row.p50_us, &row.p99_us, &row.per_second];
+            let figures = figures.into_iter().chain([&row.resident_kib, &row.cpu_us]);
+            assert!(figures.map(Figure::median).all(|it| it > 0.0), "{row:?}");
+            assert_eq!(row.wire_bytes.0.len(), 1, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn every_sender_sends_all_it_was_told_to() {
+        let work = Work { cases: Vec::new(), senders: Sender::all(&PROGRAMS, true) };
+        let (mut bench, puller) = (bench(&work), PROGRAMS.example("zeromq-puller"));
+        assert_eq!(work.senders.len(), 10);
+        for sender in &work.senders {
+            sender.run(&mut bench, &puller, 20).unwrap();
         }
     }
 }

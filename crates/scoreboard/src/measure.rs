@@ -1,7 +1,7 @@
 //! One measurement: a program and its load are started, measured, and ended.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::{process, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use lab::brokers::{Broker, Kind, free_port};
@@ -89,8 +89,9 @@ impl Bench {
         let messages = delays.len() as f64 * listeners as f64;
         ensure!(messages > 0.0, "not one message in {elapsed:?}");
         row.per_second.push(messages / elapsed.as_secs_f64());
-        let cpu = [0, 1].map(|i| (after[i] - before[i]) / messages * 1e6);
+        let cpu = [0, 1, 2].map(|i| (after[i] - before[i]) / messages * 1e6);
         row.cpu_us.push(cpu[0]);
+        row.load_cpu_us.push(cpu[2]);
         row.resident_kib.push(it.program.resident_kib()?);
         if let Some(broker) = it.broker {
             row.broker_cpu_us.push(cpu[1]);
@@ -318,10 +319,11 @@ fn tells(prefix: String, bytes: usize) -> Vec<u8> {
 }
 
 impl Setting {
-    /// The processor time of the program, and of the broker.
-    fn cpu_seconds(&self) -> Result<[f64; 2]> {
+    /// The processor time of the program, of the broker, and of the load.
+    fn cpu_seconds(&self) -> Result<[f64; 3]> {
         let broker = self.broker.map_or(Ok(0.0), kernel::cpu_seconds)?;
-        Ok([self.program.cpu_seconds()?, broker])
+        let load = kernel::cpu_seconds(process::id())?;
+        Ok([self.program.cpu_seconds()?, broker, load])
     }
 }
 

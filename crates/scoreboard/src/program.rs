@@ -152,14 +152,11 @@ pub fn target() -> Result<PathBuf> {
 }
 
 /// Builds examples, with a profile of cargo's; says where the programs are.
-pub fn build_examples<'a>(
-    profile: &str,
-    packages: impl Iterator<Item = &'a str>,
-) -> Result<PathBuf> {
+pub fn build_examples(profile: &str, packages: &[&str]) -> Result<PathBuf> {
     let target = target()?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--profile", profile, "--quiet"]);
-    cargo.args(packages.flat_map(|package| ["-p", package]));
+    cargo.args(packages.iter().flat_map(|package| ["-p", package]));
     cargo.arg("--manifest-path").arg(here("../../Cargo.toml"));
     let status = cargo.arg("--target-dir").arg(&target).status();
     let status = status.context("cannot run cargo")?;

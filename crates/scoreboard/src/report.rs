@@ -96,6 +96,9 @@ pub struct Row {
     pub cpu_us: Figure,
     #[serde(default, skip_serializing_if = "Figure::is_empty")]
     pub broker_cpu_us: Figure,
+    /// The load's own, by which to judge whether the load was the limit.
+    #[serde(default, skip_serializing_if = "Figure::is_empty")]
+    pub load_cpu_us: Figure,
     /// The program's resident memory after the load, in KiB; the broker's apart.
     #[serde(default, skip_serializing_if = "Figure::is_empty")]
     pub resident_kib: Figure,

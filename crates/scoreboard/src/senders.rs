@@ -61,7 +61,16 @@ impl Sender {
         senders
     }
 
-    pub fn row(&self) -> Row {
+    /// The broker that it needs, if it does.
+    pub fn broker(&self) -> Option<Kind> {
+        match self.to {
+            To::Mosquitto(_) => Some(Kind::Mosquitto),
+            To::RabbitMq => Some(Kind::RabbitMq),
+            To::Puller => None,
+        }
+    }
+
+    fn row(&self) -> Row {
         Row {
             part: Part::Senders,
             transport: self.transport.to_string(),
@@ -91,7 +100,7 @@ impl Sender {
     }
 
     /// Sends so many; returns how long that took, and the processor time.
-    fn run(
+    pub fn run(
         &self,
         bench: &mut Bench,
         puller: &Program,

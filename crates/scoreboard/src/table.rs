@@ -12,7 +12,7 @@ type Cell = fn(&Row) -> String;
 /// The first holds the titles of the columns; names have none.
 type Lines = Vec<Vec<String>>;
 
-const COLUMNS: [(&str, Cell); 9] = [
+const COLUMNS: [(&str, Cell); 10] = [
     ("", |row| row.transport.clone()),
     ("", |row| row.program.clone()),
     ("p50 us", |row| figure(&row.p50_us)),
@@ -21,13 +21,14 @@ const COLUMNS: [(&str, Cell); 9] = [
     ("±", |row| deviation(&row.per_second)),
     ("wire B", |row| figure(&row.wire_bytes)),
     ("CPU us", |row| with_broker(&row.cpu_us, &row.broker_cpu_us, 1.0)),
+    ("load us", |row| figure(&row.load_cpu_us)),
     ("MiB", |row| with_broker(&row.resident_kib, &row.broker_resident_kib, 1024.0)),
 ];
 
 const PIVOTS: [(&str, Part, Key, Cell); 4] = [
     ("Messages/s by clients", Part::Clients, |row| row.clients, COLUMNS[4].1),
     ("p99 us by clients", Part::Clients, |row| row.clients, COLUMNS[3].1),
-    ("MiB by clients", Part::Clients, |row| row.clients, COLUMNS[8].1),
+    ("MiB by clients", Part::Clients, |row| row.clients, COLUMNS[9].1),
     ("Messages/s by bytes", Part::Sizes, |row| row.bytes, COLUMNS[4].1),
 ];
 
@@ -71,7 +72,8 @@ fn figures(report: &Report, part: Part) -> Lines {
     let titles = COLUMNS.map(|(title, _)| title.to_owned()).to_vec();
     let line = |row: &Row| {
         let mut line = COLUMNS.map(|(_, cell)| cell(row)).to_vec();
-        if row.per_second.median() < f64::from(report.plan.rate) {
+        let keeps_up = row.per_second.median() >= f64::from(report.plan.rate);
+        if part == Part::Transports && !keeps_up {
             line[2..4].iter_mut().for_each(|delay| delay.insert(0, '>'));
         }
         line
@@ -95,7 +97,7 @@ fn ratios(report: &Report, part: Part) -> Lines {
     lines
 }
 
-fn ratio(row: &Row, other: Option<&Row>, of: fn(&Row) -> &Figure) -> String {
+pub fn ratio(row: &Row, other: Option<&Row>, of: fn(&Row) -> &Figure) -> String {
     let Some(other) = other else { return NONE.to_owned() };
     let (ratio, name) = (of(row).by(of(other)), who(other));
     match ratio.is_difference() {
@@ -178,11 +180,11 @@ fn layout(lines: &Lines) -> String {
     text
 }
 
-fn figure(figure: &Figure) -> String {
+pub fn figure(figure: &Figure) -> String {
     if figure.is_empty() { NONE.to_owned() } else { number(figure.median()) }
 }
 
-fn with_broker(own: &Figure, broker: &Figure, unit: f64) -> String {
+pub fn with_broker(own: &Figure, broker: &Figure, unit: f64) -> String {
     let text = |figure: &Figure| number(figure.median() / unit);
     match broker.is_empty() {
         _ if own.is_empty() => NONE.to_owned(),

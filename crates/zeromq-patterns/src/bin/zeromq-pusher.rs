@@ -200,7 +200,7 @@ async fn flush(mut socket: PushSocket) {
 fn printable(data: &[u8]) -> String {
     let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars() {
+        for c in chunk.valid().chars().take(201) {
             match c {
                 ' '..='~' => out.push(c),
                 _ if c.is_control() => out.extend(c.escape_unicode()),
