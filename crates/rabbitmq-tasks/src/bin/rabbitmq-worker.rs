@@ -180,22 +180,20 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 /// Acknowledges a task after its work, and not before: if this worker dies, another
 /// one gets the task.
 async fn do_task(channel: &Channel, task: ConsumerMessage, work: u64) -> Result<()> {
-    let delivery = task.deliver.context("no delivery")?;
-    let task = task.content.context("no content")?;
+    let (delivery, task) = task.deliver.zip(task.content).context("no delivery")?;
     let again = if delivery.redelivered() { " again" } else { "" };
     println!("Received{again}: {}", printable(&task));
     if work > 0 {
         sleep(Duration::from_millis(work)).await; // The work.
     }
     ensure!(channel.is_open(), "too late: the broker gives it to another worker");
+    let tag = delivery.delivery_tag();
     if task == b"fail" {
         // Not basic_nack, which from RabbitMQ 4.3 on does not count as a try.
-        let back = channel::BasicRejectArguments::new(delivery.delivery_tag(), true);
-        channel.basic_reject(back).await?;
+        channel.basic_reject(channel::BasicRejectArguments::new(tag, true)).await?;
         println!("Failed: {}", printable(&task));
     } else {
-        let done = channel::BasicAckArguments::new(delivery.delivery_tag(), false);
-        channel.basic_ack(done).await?;
+        channel.basic_ack(channel::BasicAckArguments::new(tag, false)).await?;
         println!("Done: {}", printable(&task));
     }
     Ok(())

@@ -41,9 +41,7 @@ fn main() -> Result<()> {
     // Each connection is an open file, and many systems allow a program only 1,024.
     let allowed = rlimit::increase_nofile_limit(u64::from(max_clients) + 64)?;
     if allowed < max_clients.into() {
-        eprintln!(
-            "Only {allowed} open files allowed: too few for {max_clients} clients"
-        );
+        eprintln!("Only {allowed} open files allowed for {max_clients} clients");
     }
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address} (try another port)"))?;
