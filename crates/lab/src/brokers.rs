@@ -86,7 +86,7 @@ impl Kind {
 
     /// Where it is on this machine; many systems keep servers off a user's PATH. The
     /// wrapper that Debian has for RabbitMQ on the PATH starts the system's own.
-    fn find(self) -> Result<PathBuf> {
+    pub fn find(self) -> Result<PathBuf> {
         let mut folders = vec![TOOLS.into(), "/usr/lib/rabbitmq/bin".into()];
         folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
         folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));

@@ -1,8 +1,11 @@
 //! What the figures were measured on.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::{fs, thread};
+
+use lab::brokers::Kind;
 
 use crate::program::here;
 use crate::report::Machine;
@@ -18,32 +21,38 @@ const CRATES: [&str; 7] = [
     "zeromq",
 ];
 
-/// Describes this machine, and what is installed here or, of Python, for this alone.
+/// Describes this machine, and what is installed on it or, of Python, for this alone.
 pub fn describe(python: Option<&Path>, packages: &[&str]) -> Machine {
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.unwrap_or("unknown processor");
-    let mut versions = Vec::new();
-    for (name, program) in [("Rust", "rustc"), ("C compiler", "cc")] {
-        versions.push((name.to_string(), first_line(program, "--version")));
-    }
-    versions.push(("Mosquitto".into(), first_line("mosquitto", "-h")));
-    let lock = read(&here("../../Cargo.lock").to_string_lossy());
-    versions.extend(CRATES.map(|name| (name.to_string(), locked(&lock, name))));
-    if let Some(python) = python {
-        let version = first_line(&python.to_string_lossy(), "--version");
-        versions.push(("Python".into(), version));
-        let packages = packages.iter().filter_map(|package| package.split_once("=="));
-        versions
-            .extend(packages.map(|(name, version)| (name.into(), version.into())));
-    }
     Machine {
         date: first_line("date", "+%F"),
         processor: model.trim_start_matches(['\t', ':', ' ']).to_string(),
         cores: thread::available_parallelism().map_or(0, usize::from),
         kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-        versions,
+        versions: versions(python, packages),
     }
+}
+
+fn versions(python: Option<&Path>, packages: &[&str]) -> Vec<(String, String)> {
+    let mosquitto = Kind::Mosquitto.find().unwrap_or_default();
+    let mut versions = vec![
+        ("Rust".to_string(), first_line("rustc", "--version")),
+        ("C compiler".to_string(), first_line("cc", "--version")),
+        ("Mosquitto".to_string(), first_line(mosquitto, "-h")),
+    ];
+    let lock = read(&here("../../Cargo.lock").to_string_lossy());
+    versions
+        .extend(CRATES.map(|name| (format!("crate {name}"), locked(&lock, name))));
+    if let Some(python) = python {
+        versions.push(("Python".to_string(), first_line(python, "--version")));
+        let packages = packages.iter().filter_map(|package| package.split_once("=="));
+        let named =
+            packages.map(|(name, it)| (format!("Python's {name}"), it.into()));
+        versions.extend(named);
+    }
+    versions
 }
 
 fn read(path: &str) -> String {
@@ -51,7 +60,7 @@ fn read(path: &str) -> String {
 }
 
 /// What a program says of itself; nothing if it is not there.
-fn first_line(program: &str, argument: &str) -> String {
+fn first_line(program: impl AsRef<OsStr>, argument: &str) -> String {
     let output = Command::new(program).arg(argument).output();
     let output = output.map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&output);

@@ -124,18 +124,22 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
 }
 
 fn measure_all(quick: bool, only: &str, folder: &Path) -> Result<Report> {
-    let is_known = TRANSPORTS.iter().any(|transport| transport.name.contains(only));
-    ensure!(is_known, "no transport's name contains '{only}'");
+    let names = TRANSPORTS.map(|transport| transport.name);
+    let is_known = names.iter().any(|name| name.contains(only));
+    ensure!(is_known, "'{only}' is in none of these: {}", names.join("; "));
     eprintln!("Building the examples");
     let release = program::build_examples("release", &cases::packages())?;
     let programs = Programs::prepare(release, folder)?;
-    let machine = machine::describe(programs.python.as_deref(), &PACKAGES);
+    let mut machine = machine::describe(programs.python.as_deref(), &PACKAGES);
     let work = Work::choose(&programs, quick, only);
     let (rounds, window_ms) = if quick { (2, 60) } else { (5, 600) };
     let plan = Plan { quick, rounds, rate: 500, window_ms };
     let bar = work.announce(&plan)?;
     work.open_files()?;
     let mut bench = Bench::start(plan, work.brokers())?;
+    if let Ok(version) = bench.rabbitmq_version() {
+        machine.versions.push(("RabbitMQ".into(), version));
+    }
     let mut rows = Vec::new();
     for part in [Part::Transports, Part::Clients, Part::Sizes] {
         let cases = work.cases.iter().filter(|case| case.part == part);

@@ -1,5 +1,6 @@
 //! One measurement: a program and its load are started, measured, and ended.
 
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::{process, time::Duration};
 
@@ -12,8 +13,8 @@ use crate::cases::{Case, How, Link, UNDER_WAY};
 use crate::kernel::{self, Processors};
 use crate::load::{Delays, Load, connect};
 use crate::program::Running;
-use crate::protocol::{Protocol, amqp::Amqp, echo::Echo, http::Http, mqtt::Mqtt};
-use crate::protocol::{websocket::WebSocket, zmtp};
+use crate::protocol::{Protocol, amqp, amqp::Amqp, echo::Echo, http::Http};
+use crate::protocol::{mqtt::Mqtt, websocket::WebSocket, zmtp};
 use crate::report::{Part, Plan, Row};
 
 const TOPIC: &str = "myhome/livingroom/temperature";
@@ -175,6 +176,17 @@ impl Bench {
         let address: SocketAddr = address.parse()?;
         let socket = connect(&address.into(), Type::STREAM)?;
         Ok((url, socket, broker.process().context("the broker has ended")?))
+    }
+
+    /// RabbitMQ's version, as it tells whoever connects.
+    pub fn rabbitmq_version(&self) -> Result<String> {
+        let (_, mut socket, _) = self.broker(Kind::RabbitMq)?;
+        socket.set_nonblocking(false)?;
+        socket.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+        socket.write_all(amqp::HEADER_OF_THE_PROTOCOL)?;
+        let mut answer = [0; 4096];
+        let length = socket.read(&mut answer)?;
+        amqp::version(&answer[..length]).context("RabbitMQ tells no version")
     }
 
     pub fn url(&self, kind: Kind) -> Result<String> {

@@ -107,3 +107,34 @@ fn line(report: &Report, row: &Row) -> String {
     ];
     format!("| {} |", cells.join(" | "))
 }
+
+/// Claim 92, that REQ/REP is faster than REST, and what else the notes say of the run.
+#[test]
+fn what_the_notes_say_of_the_run_holds() {
+    let report = committed();
+    let find = |part, transport, clients| {
+        let is_it = move |row: &&Row| {
+            (row.side, &*row.transport) == (Side::Example, transport)
+                && (clients == 0 || row.clients == clients)
+        };
+        report.rows(part).find(is_it).unwrap()
+    };
+    let rate = |transport| &find(Part::Transports, transport, 0).per_second;
+    let times = |faster, slower| {
+        let ratio = rate(faster).by(rate(slower));
+        assert!(ratio.is_difference(), "{faster} and {slower} do not differ");
+        ratio.median()
+    };
+    assert!(times("ZeroMQ REQ/REP, TCP", "REST, kept alive") > 1.0);
+    assert!(times("REST, kept alive", "REST, a connection each") > 2.0);
+    assert!(times("MQTT QoS 0", "MQTT QoS 1") > 10.0);
+    assert!(times("RabbitMQ, fanout", "RabbitMQ, tasks") > 10.0);
+    for clients in [10, 100, 1000] {
+        let [events, threads] = ["TCP, async", "TCP, threads"]
+            .map(|transport| find(Part::Clients, transport, clients));
+        let ratio = events.per_second.by(&threads.per_second);
+        assert!(ratio.is_difference() && ratio.median() > 1.0, "{clients}");
+    }
+    let [few, many] = [1, 1000].map(|n| find(Part::Clients, "TCP, one at a time", n));
+    assert!(!few.per_second.by(&many.per_second).is_difference());
+}
