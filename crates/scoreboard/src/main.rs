@@ -22,11 +22,11 @@ mod table;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use lab::brokers::{Broker, Kind};
 use lab::{lifeline, python};
 
@@ -109,15 +109,16 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
     let json = serde_json::to_string_pretty(report)? + "\n";
     let mut files = vec![("scoreboard.json", Some(json))];
     files.extend(chart::draw(report)?);
+    println!();
     for (name, text) in files {
         let path = folder.join(name);
-        match text {
-            Some(text) => fs::write(&path, text)
-                .with_context(|| format!("cannot write {}", path.display()))?,
+        let Some(text) = text else {
             // Of another run there may be one, which would be taken for this one's.
-            None if path.exists() => fs::remove_file(&path)?,
-            None => continue,
-        }
+            let _ = fs::remove_file(path);
+            continue;
+        };
+        fs::write(&path, text)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         println!("{}", path.display());
     }
     Ok(())
@@ -190,8 +191,8 @@ impl Work {
         let sender = if plan.quick { 0.3 } else { 0.8 };
         let round = cases.sum::<f64>() + sender * self.senders.len() as f64;
         let (loads, rounds) = (self.cases.len() + self.senders.len(), plan.rounds);
-        let minutes = rounds as f64 * round / 60.0;
-        println!("{loads} loads in {rounds} rounds: about {minutes:.1} minutes");
+        let time = HumanDuration(Duration::from_secs_f64(round * rounds as f64));
+        println!("{loads} loads in {rounds} rounds: about {time}");
         let style = "{bar:40} {pos} of {len}, {eta} left: {wide_msg}";
         let bar = ProgressBar::new((loads * rounds) as u64);
         Ok(bar.with_style(ProgressStyle::with_template(style)?))
