@@ -89,6 +89,7 @@ impl Bench {
         let listeners = if case.how == How::Chat { case.clients - 1 } else { 1 };
         let messages = delays.len() as f64 * listeners as f64;
         ensure!(messages > 0.0, "not one message in {elapsed:?}");
+
         row.per_second.push(messages / elapsed.as_secs_f64());
         let cpu = [0, 1, 2].map(|i| (after[i] - before[i]) / messages * 1e6);
         row.cpu_us.push(cpu[0]);
@@ -351,6 +352,9 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{program::Program, report::Side};
+    use std::net::TcpListener;
+    use std::thread::{sleep, spawn};
 
     #[test]
     fn a_reading_is_an_item_as_json_of_the_size_that_is_asked_for() {
@@ -360,5 +364,48 @@ mod tests {
             let item: serde_json::Value = serde_json::from_slice(&reading).unwrap();
             assert_eq!(item["price"], 21.53);
         }
+    }
+    /// A message each 150 ms: in a window of 20 ms there is none to be counted.
+    fn serve_slowly(listener: TcpListener) {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut message = [0; 64];
+        while client.read_exact(&mut message).is_ok() {
+            sleep(Duration::from_millis(150));
+            if client.write_all(&message).is_err() {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_measurement_without_a_message_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = SockAddr::from(listener.local_addr().unwrap());
+        spawn(move || serve_slowly(listener));
+        let mut load = Load::new().unwrap();
+        let echo = Box::new(Echo(reading(64)));
+        load.add_client((&address, Type::STREAM), echo, false).unwrap();
+        let program = Program::new("sleep", &["sleep".into()]);
+        let case = Case {
+            part: Part::Transports,
+            transport: "TCP, async",
+            how: How::Tcp,
+            side: Side::Example,
+            program: program.clone(),
+            clients: 1,
+            bytes: 64,
+        };
+        let program = program.start(&["60".into()], false, None).unwrap();
+        let mut setting = Setting { program, load, broker: None };
+        let plan = Plan { quick: true, rounds: 1, rate: 100, window_ms: 20 };
+        let bench = Bench {
+            plan,
+            processors: None,
+            brokers: Vec::new(),
+            folder: tempfile::tempdir().unwrap(),
+            names: 0,
+        };
+        let error = bench.figures(&case, &mut case.row(), &mut setting).unwrap_err();
+        assert!(error.to_string().starts_with("not one message in"), "{error}");
     }
 }

@@ -287,6 +287,15 @@ pub mod tests {
     }
 
     #[test]
+    fn who_cannot_keep_up_with_the_rate_is_marked() {
+        let delays = |per_second| {
+            let row = row(Part::Transports, "UDP", Side::Example, &[per_second]);
+            text(&report(vec![row]))
+        };
+        assert!(delays(999.0).contains(" >999 ") && !delays(1000.0).contains(" >1"));
+    }
+
+    #[test]
     fn without_a_twin_there_is_a_line_and_no_ratio() {
         let text =
             text(&report(vec![row(Part::Transports, "UDP", Side::Example, &[0.0])]));
