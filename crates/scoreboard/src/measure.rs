@@ -89,7 +89,6 @@ impl Bench {
         let listeners = if case.how == How::Chat { case.clients - 1 } else { 1 };
         let messages = delays.len() as f64 * listeners as f64;
         ensure!(messages > 0.0, "not one message in {elapsed:?}");
-
         row.per_second.push(messages / elapsed.as_secs_f64());
         let cpu = [0, 1, 2].map(|i| (after[i] - before[i]) / messages * 1e6);
         row.cpu_us.push(cpu[0]);
