@@ -1,9 +1,10 @@
 //! A program under measurement: its process, and how it is started and ended.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind::NotFound;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -43,10 +44,10 @@ impl Program {
         read_lines: bool,
         processors: Option<Processors>,
     ) -> Result<Running> {
-        let complaints = target()?.join("scoreboard/complaints");
+        let complaints = tempfile::tempfile()?;
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).args(arguments);
-        command.stdin(Stdio::null()).stderr(File::create(&complaints)?);
+        command.stdin(Stdio::null()).stderr(complaints.try_clone()?);
         command.stdout(if read_lines { Stdio::piped() } else { Stdio::null() });
         command.process_group(0);
         let mut start = || Ok(command.spawn()?);
@@ -63,7 +64,7 @@ impl Program {
 /// A running program, ended with all its children when this value is dropped.
 pub struct Running {
     child: Child,
-    complaints: PathBuf,
+    complaints: File,
 }
 
 impl Drop for Running {
@@ -121,10 +122,12 @@ impl Running {
 
     /// The end of what it printed on standard error.
     pub fn complaints(&self) -> String {
-        let text = fs::read(&self.complaints).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().rev().take(5).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        let length = self.complaints.metadata().map_or(0, |file| file.len());
+        let mut end = [0; 1000];
+        // The program writes there too: its place in the file must not move.
+        let place = length.saturating_sub(end.len() as u64);
+        let length = self.complaints.read_at(&mut end, place).unwrap_or_default();
+        String::from_utf8_lossy(&end[..length]).trim_end().to_string()
     }
 }
 
@@ -189,7 +192,6 @@ mod tests {
     use super::*;
 
     fn start(command: &[&str]) -> Running {
-        fs::create_dir_all(target().unwrap().join("scoreboard")).unwrap();
         let command: Vec<PathBuf> = command.iter().map(PathBuf::from).collect();
         let program = Program::new("test", &command);
         program.start(&[], false, None).unwrap()
@@ -210,6 +212,15 @@ mod tests {
         assert!(start(&["true"]).wait(Duration::from_secs(10)).is_ok());
         assert!(start(&["false"]).wait(Duration::from_secs(10)).is_err());
         assert!(start(&["sleep", "60"]).wait(patience).is_err());
+    }
+
+    #[test]
+    fn what_a_program_complains_of_is_told() {
+        let mut running = start(&["sh", "-c", "echo no luck >&2; exit 3"]);
+        let address: std::net::SocketAddr = ([127, 0, 0, 1], 9).into();
+        let error = running.wait_until_ready(&address.into(), Type::STREAM);
+        let error = error.unwrap_err().to_string();
+        assert!(error.ends_with("exit status: 3; no luck"), "{error}");
     }
 
     #[test]
