@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind::Interrupted, ErrorKind::WouldBlock, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-use std::{fs::File, mem, net::Shutdown};
+use std::{fs::File, mem, net::Shutdown, net::SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::protocol::Protocol;
@@ -40,6 +41,8 @@ pub struct Load {
     last_arrival: Instant,
     /// The longest silence before the server is given up.
     patience: Duration,
+    /// How often a client came anew.
+    visits: u8,
     /// Of the last events: lane, listener, and how many messages it has got.
     heard: Vec<(usize, Option<usize>, usize)>,
 }
@@ -54,7 +57,7 @@ struct Connection {
     socket: Socket,
     protocol: Box<dyn Protocol>,
     /// The place where it connects anew for each message, if it does.
-    anew: Option<(SockAddr, Type)>,
+    anew: Option<SockAddr>,
     input: Vec<u8>,
     output: Vec<u8>,
     lane: usize,
@@ -94,6 +97,19 @@ pub fn connect(address: &SockAddr, kind: Type) -> Result<Socket> {
     Ok(socket)
 }
 
+/// The same, as another client each time: from the loopback's addresses in turn. The
+/// ports of one alone would run out, since each rests for a minute when its connection
+/// has ended, and to look for a free one would be what is measured.
+fn connect_anew(address: &SockAddr, visit: u8) -> Result<Socket> {
+    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    let own = SocketAddr::from(([127, 0, 0, 2 + visit % 250], 0));
+    socket.bind(&own.into())?;
+    socket.connect(address).context("cannot connect")?;
+    prepare(&socket)?;
+    Ok(socket)
+}
+
 fn prepare(socket: &Socket) -> Result<()> {
     socket.set_nonblocking(true)?;
     if socket.domain()? != Domain::UNIX && socket.r#type()? == Type::STREAM {
@@ -114,6 +130,7 @@ impl Load {
             arrived: Vec::new(),
             last_arrival: Instant::now(),
             patience: PATIENCE,
+            visits: 0,
             heard: Vec::new(),
         })
     }
@@ -133,7 +150,7 @@ impl Load {
         }
         let lane = self.add_lane(1);
         let listener = Some(self.add_listener(lane));
-        let anew = anew.then(|| (address.clone(), kind));
+        let anew = anew.then(|| address.clone());
         let speaker = self.add_connection(socket, protocol, lane, listener, anew)?;
         self.lanes[lane].speaker = speaker;
         Ok(())
@@ -205,7 +222,7 @@ impl Load {
         protocol: Box<dyn Protocol>,
         lane: usize,
         listener: Option<usize>,
-        anew: Option<(SockAddr, Type)>,
+        anew: Option<SockAddr>,
     ) -> Result<usize> {
         prepare(&socket)?;
         self.register(socket.as_raw_fd(), Interest::READABLE | Interest::WRITABLE)?;
@@ -298,9 +315,10 @@ impl Load {
         let Source::Connection(connection) = &mut self.sources[index] else {
             bail!("a program's lines do not speak");
         };
-        if let Some((address, kind)) = &connection.anew {
+        if let Some(address) = &connection.anew {
             connection.socket.shutdown(Shutdown::Both)?;
-            connection.socket = connect(address, *kind)?;
+            self.visits = self.visits.wrapping_add(1);
+            connection.socket = connect_anew(address, self.visits)?;
             let fd = connection.socket.as_raw_fd();
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registry = self.poll.registry();
@@ -444,7 +462,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::protocol::echo::Echo;
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream};
     use std::thread::{self, JoinHandle, sleep};
 
     const MESSAGE: &[u8] = b"hello";

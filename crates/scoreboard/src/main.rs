@@ -22,7 +22,7 @@ mod table;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{env, fs, time::Duration};
+use std::{env, fs, io, io::Write, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
@@ -99,17 +99,19 @@ fn main() -> Result<()> {
         }
         None => measure_all(quick, &only.unwrap_or_default(), &folder)?,
     };
-    table::print(&report);
-    write(&report, &output.unwrap_or(folder))
+    let files = write(&report, &output.unwrap_or(folder))?;
+    let files = files.iter().map(|path| format!("{}\n", path.display()));
+    let text = format!("{}\n{}", table::text(&report), files.collect::<String>());
+    io::stdout().write_all(text.as_bytes()).context("cannot print the table")
 }
 
-/// Writes the figures and the charts.
-fn write(report: &Report, folder: &Path) -> Result<()> {
+/// Writes the figures and the charts; says where.
+fn write(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder)?;
     let json = serde_json::to_string_pretty(report)? + "\n";
     let mut files = vec![("scoreboard.json", Some(json))];
     files.extend(chart::draw(report)?);
-    println!();
+    let mut written = Vec::new();
     for (name, text) in files {
         let path = folder.join(name);
         let Some(text) = text else {
@@ -119,9 +121,9 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
         };
         fs::write(&path, text)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", path.display());
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
 }
 
 fn measure_all(quick: bool, only: &str, folder: &Path) -> Result<Report> {

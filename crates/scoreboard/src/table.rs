@@ -32,11 +32,7 @@ const PIVOTS: [(&str, Part, Key, Cell); 4] = [
     ("Messages/s by bytes", Part::Sizes, |row| row.bytes, COLUMNS[4].1),
 ];
 
-pub fn print(report: &Report) {
-    print!("{}", text(report));
-}
-
-fn text(report: &Report) -> String {
+pub fn text(report: &Report) -> String {
     let mut text = head(report);
     for (part, title) in
         [(Part::Transports, "Transports"), (Part::Senders, "Senders")]
