@@ -93,29 +93,21 @@ struct Lane {
 pub fn connect(address: &SockAddr, kind: Type) -> Result<Socket> {
     let socket = Socket::new(address.domain(), kind, None)?;
     socket.connect(address).context("cannot connect")?;
-    prepare(&socket)?;
     Ok(socket)
 }
 
-/// The same, as another client each time: from the loopback's addresses in turn. The
-/// ports of one alone would run out, since each rests for a minute when its connection
-/// has ended, and to look for a free one would be what is measured.
+/// The same by TCP, as another client each time: from the loopback's addresses in
+/// turn. The ports of one alone would run out, since each rests for a minute when its
+/// connection has ended, and to look for a free one would be what is measured.
 fn connect_anew(address: &SockAddr, visit: u8) -> Result<Socket> {
     let socket = Socket::new(address.domain(), Type::STREAM, None)?;
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
     let own = SocketAddr::from(([127, 0, 0, 2 + visit % 250], 0));
     socket.bind(&own.into())?;
     socket.connect(address).context("cannot connect")?;
-    prepare(&socket)?;
-    Ok(socket)
-}
-
-fn prepare(socket: &Socket) -> Result<()> {
     socket.set_nonblocking(true)?;
-    if socket.domain()? != Domain::UNIX && socket.r#type()? == Type::STREAM {
-        socket.set_tcp_nodelay(true)?;
-    }
-    Ok(())
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
 }
 
 impl Load {
@@ -178,7 +170,6 @@ impl Load {
         socket: Socket,
         protocol: Box<dyn Protocol>,
     ) -> Result<()> {
-        prepare(&socket)?;
         let listener = Some(self.add_listener(0));
         self.add_connection(socket, protocol, 0, listener, None).map(drop)
     }
@@ -224,7 +215,10 @@ impl Load {
         listener: Option<usize>,
         anew: Option<SockAddr>,
     ) -> Result<usize> {
-        prepare(&socket)?;
+        socket.set_nonblocking(true)?;
+        if socket.domain()? != Domain::UNIX && socket.r#type()? == Type::STREAM {
+            socket.set_tcp_nodelay(true)?;
+        }
         self.register(socket.as_raw_fd(), Interest::READABLE | Interest::WRITABLE)?;
         let (input, output) = (Vec::new(), protocol.greeting());
         let mut connection =
@@ -251,7 +245,7 @@ impl Load {
         Ok(())
     }
 
-    /// Sends so many messages a second for some time, answered or not, and returns the
+    /// Sends so many messages a second for some time, answered or not; returns the
     /// delays. Each counts from the moment at which its message was due: one that had
     /// to wait for others waited all the same.
     pub fn at_rate(&mut self, per_second: u32, time: Duration) -> Result<Delays> {

@@ -52,7 +52,8 @@ const START: f64 = 0.2;
 /// Measures the examples of the lecture, beside Python, on this machine.
 ///
 /// Says first how long it will take. Prints a table, and writes scoreboard.json and
-/// charts. Exit status 1 when something could not be measured, 2 for a wrong argument.
+/// charts. Exit status 1 when something could not be measured, 2 for a wrong
+/// argument.
 #[derive(Parser)]
 struct Arguments {
     /// A first look in a minute: fewer, shorter rounds, and fewer loads

@@ -181,7 +181,6 @@ impl Bench {
     /// RabbitMQ's version, as it tells whoever connects.
     pub fn rabbitmq_version(&self) -> Result<String> {
         let (_, mut socket, _) = self.broker(Kind::RabbitMq)?;
-        socket.set_nonblocking(false)?;
         socket.set_read_timeout(Some(CONNECT_TIMEOUT))?;
         socket.write_all(amqp::HEADER_OF_THE_PROTOCOL)?;
         let mut answer = [0; 4096];

@@ -139,7 +139,6 @@ fn answers(address: &SockAddr, kind: Type) -> bool {
 }
 
 fn echoes(socket: &Socket) -> std::io::Result<usize> {
-    socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     socket.send(b"ready?")?;
     std::io::Read::read(&mut &*socket, &mut [0; 16])

@@ -82,8 +82,8 @@ impl Sender {
         }
     }
 
-    /// Measures once. What it takes to start and to connect, which sending one message
-    /// alone tells, does not count.
+    /// Measures once. What it takes to start and to connect, which sending one
+    /// message alone tells, does not count.
     pub fn measure(
         &self,
         bench: &mut Bench,

@@ -108,7 +108,7 @@ fn line(report: &Report, row: &Row) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// Claim 92, that REQ/REP is faster than REST, and what else the notes say of the run.
+/// Claim 92, that REQ/REP is faster than REST, and what else the notes say.
 #[test]
 fn what_the_notes_say_of_the_run_holds() {
     let report = committed();
