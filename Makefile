@@ -18,49 +18,49 @@ help: ## List the targets
 
 # Without brokers it plays the rest, and says what it left out.
 demo: rust ## Play the whole lecture (this is the main one)
-	@sh crates/lab/install.sh $(MQTT) $(AMQP) || true
-	cargo run -p lab -- demo $(if $(WIRE),--wire)
+	@sh crates/tools/brokers/install.sh $(MQTT) $(AMQP) || true
+	cargo lab demo $(if $(WIRE),--wire)
 
 demo-%: rust ## Play one example, such as make demo-tcp-echo
 	@case $* in \
-	    mqtt-* | wiretap) sh crates/lab/install.sh $(MQTT) ;; \
-	    rabbitmq-*) sh crates/lab/install.sh $(AMQP) ;; \
+	    mqtt-* | wiretap) sh crates/tools/brokers/install.sh $(MQTT) ;; \
+	    rabbitmq-*) sh crates/tools/brokers/install.sh $(AMQP) ;; \
 	esac
-	cargo run -p lab -- demo $(if $(WIRE),--wire) $*
+	cargo lab demo $(if $(WIRE),--wire) $*
 
 brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
-	@sh crates/lab/install.sh $(MQTT) $(AMQP)
-	cargo run -p lab -- brokers
+	@sh crates/tools/brokers/install.sh $(MQTT) $(AMQP)
+	cargo lab brokers
 
 test: rust ## Run every test; installs what they need
-	sh crates/lab/install.sh $(MQTT) $(AMQP) mosquitto_pub python3 curl tshark chromium
+	sh crates/tools/brokers/install.sh $(MQTT) $(AMQP) mosquitto_pub python3 curl tshark chromium
 	cargo test --workspace --no-run
 	@for example in $(EXAMPLES); do cargo build -q -p $$example; done # As `cargo run -p` does.
 	@echo "Two minutes in silence: examples and tools are tested side by side"
-	@cargo run -q -p lab -- brokers -- $(MAKE) --no-print-directory -j 2 \
+	@cargo lab brokers -- $(MAKE) --no-print-directory -j 2 \
 	    $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) tests tools
 
 # Most tests wait for programs rather than compute, so more of them than cores run.
 tests tools: export RUST_TEST_THREADS := 8
 
 tests:
-	@MAKEFLAGS= cargo test --workspace --exclude lab --exclude wiretap --exclude scoreboard
+	@MAKEFLAGS= cargo test $(addprefix -p ,$(EXAMPLES))
 
 tools:
-	@MAKEFLAGS= cargo test -p lab -p wiretap -p scoreboard
+	@MAKEFLAGS= cargo test --workspace $(addprefix --exclude ,$(EXAMPLES))
 
 check: rust ## Check format, lints, versions, sizes, and each example copied out
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
-	cargo test -q -p lab --test house --test deck
+	cargo test -q -p claims --test rules --test deck
 	$(MAKE) --no-print-directory copies
 
 # Builds and tests each example as a student's copy, outside the workspace. The lock file
 # comes along only to spare downloads; one target directory spares building twice.
 copies: rust
-	@sh crates/lab/install.sh $(MQTT) $(AMQP)
+	@sh crates/tools/brokers/install.sh $(MQTT) $(AMQP)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	cargo run -q -p lab -- brokers -- sh -ec 'for example in $(EXAMPLES); do \
+	cargo lab brokers -- sh -ec 'for example in $(EXAMPLES); do \
 	    echo "$$example, copied out and alone"; \
 	    cp -r crates/$$example Cargo.lock "$$0"; \
 	    mv "$$0/Cargo.lock" "$$0/$$example"; \
@@ -69,8 +69,8 @@ copies: rust
 	done' "$$folder"
 
 bench: rust ## Measure every transport beside Python and C (15 minutes; ARGS=--quick: one)
-	@sh crates/lab/install.sh $(MQTT) $(AMQP)
-	@sh crates/lab/install.sh python3 || true
+	@sh crates/tools/brokers/install.sh $(MQTT) $(AMQP)
+	@sh crates/tools/brokers/install.sh python3 || true
 	cargo run --release -p scoreboard -- $(ARGS)
 
 # Marp, the deck's tool, and its theme: slides/marp.config.mjs.
@@ -90,7 +90,7 @@ slides-serve: slides/node_modules ## Show the deck in a browser while it is edit
 	cd slides && node_modules/.bin/marp --server . --no-stdin
 
 slides/node_modules: slides/package-lock.json
-	sh crates/lab/install.sh node chromium
+	sh crates/tools/brokers/install.sh node chromium
 	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' || { \
 	    echo "Node 18 or later is needed; here it is $$(node --version)."; \
 	    echo "Newer ones are at https://nodejs.org/en/download"; exit 1; }

@@ -19,7 +19,7 @@ const theme = () =>
 
 /**
  * The items of a file laid out by rustfmt, or of the script of a page, with their names.
- * crates/lab/tests/source/mod.rs finds them by the same rules, so that `make check` knows
+ * crates/tools/claims/tests/source/mod.rs finds them by the same rules, so that `make check` knows
  * without Node that an item exists and fits.
  */
 function items(text) {

@@ -38,7 +38,7 @@ fn broker() -> (String, SocketAddr, Option<(String, String)>) {
     let url = env::var("MQTT_URL").unwrap_or_else(|_| {
         panic!(
             "set MQTT_URL to a broker's URL, for instance: \
-             cargo run -p lab -- brokers -- cargo test -p mqtt-temperature"
+             cargo lab brokers -- cargo test -p mqtt-temperature"
         )
     });
     let rest = url.strip_prefix("mqtt://").expect("mqtt://HOST:PORT");

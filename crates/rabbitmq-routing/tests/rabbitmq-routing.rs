@@ -31,7 +31,7 @@ fn broker() -> String {
     env::var("AMQP_URL").unwrap_or_else(|_| {
         panic!(
             "set AMQP_URL to a broker's URL, for instance: \
-             cargo run -p lab -- brokers -- cargo test -p rabbitmq-routing"
+             cargo lab brokers -- cargo test -p rabbitmq-routing"
         )
     })
 }

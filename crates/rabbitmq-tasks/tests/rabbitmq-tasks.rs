@@ -33,7 +33,7 @@ const PRODUCER: &str = env!("CARGO_BIN_EXE_rabbitmq-producer");
 fn broker() -> String {
     let url = env::var("AMQP_URL").expect(
         "set AMQP_URL to a broker's URL, for instance: \
-         cargo run -p lab -- brokers -- cargo test -p rabbitmq-tasks",
+         cargo lab brokers -- cargo test -p rabbitmq-tasks",
     );
     url.strip_prefix("amqp://").unwrap().trim_end_matches('/').to_string()
 }

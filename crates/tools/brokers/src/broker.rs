@@ -1,0 +1,430 @@
+//! Private brokers: real Mosquitto and RabbitMQ servers, reachable from this machine
+//! alone, which leave nothing behind.
+
+use std::collections::VecDeque;
+use std::fs::Permissions;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, Uid, User, chown};
+use serde::Deserialize;
+use tempfile::{Builder, TempDir};
+
+/// The longest that a broker may take to start or to end: RabbitMQ takes 3 to 6
+/// seconds on a machine that does nothing else.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Another program may take a port between the choice and the start.
+const TRIES: usize = 3;
+/// Where install.sh unpacks what is missing when nobody is root.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/tools/bin");
+/// Lines of a broker's log that are kept to say why it did not start.
+const LINES_KEPT: usize = 20;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub enum Kind {
+    #[serde(rename = "mqtt")]
+    Mosquitto,
+    #[serde(rename = "amqp")]
+    RabbitMq,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Mosquitto => "Mosquitto",
+            Kind::RabbitMq => "RabbitMQ",
+        }
+    }
+
+    /// The program, and the package to install.
+    pub fn program(self) -> &'static str {
+        match self {
+            Kind::Mosquitto => "mosquitto",
+            Kind::RabbitMq => "rabbitmq-server",
+        }
+    }
+
+    /// The variable that tells the examples' programs and tests where the broker is.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Kind::Mosquitto => "MQTT_URL",
+            Kind::RabbitMq => "AMQP_URL",
+        }
+    }
+
+    pub fn standard_port(self) -> u16 {
+        match self {
+            Kind::Mosquitto => 1883,
+            Kind::RabbitMq => 5672,
+        }
+    }
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Kind::Mosquitto => "mqtt",
+            Kind::RabbitMq => "amqp",
+        }
+    }
+
+    /// What its log says when clients may come.
+    fn ready(self) -> &'static str {
+        match self {
+            Kind::Mosquitto => " running",
+            Kind::RabbitMq => "Server startup complete",
+        }
+    }
+
+    /// Where it is on this machine; many systems keep servers off a user's PATH. The
+    /// wrapper that Debian has for RabbitMQ on the PATH starts the system's own.
+    pub fn find(self) -> Result<PathBuf> {
+        let mut folders = vec![TOOLS.into(), "/usr/lib/rabbitmq/bin".into()];
+        folders.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+        folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+        for brew in ["/opt/homebrew/opt", "/usr/local/opt"] {
+            folders.extend(
+                ["mosquitto", "rabbitmq"].map(|package| {
+                    [brew, package, "sbin"].iter().collect::<PathBuf>()
+                }),
+            );
+        }
+        let mut paths = folders.iter().map(|folder| folder.join(self.program()));
+        paths.find(|path| path.exists()).with_context(|| {
+            let program = self.program();
+            format!("{program} is not installed: sh crates/tools/brokers/install.sh {program}")
+        })
+    }
+}
+
+/// A broker with a folder of its own. It ends, and its folder with it, when the value
+/// is dropped, or when this process ends in any way.
+pub struct Broker {
+    kind: Kind,
+    port: u16,
+    /// None while it is stopped.
+    server: Option<Server>,
+    /// RabbitMQ's name server, which has to be ours: it would leave one behind.
+    _epmd: Option<Server>,
+    epmd_port: u16,
+    user: Option<User>,
+    /// The last field, so that it is dropped after those who write into it.
+    folder: TempDir,
+}
+
+impl Broker {
+    /// Starts a broker on any free port; returns when it is ready.
+    pub fn start(kind: Kind) -> Result<Broker> {
+        let mut tries = 1;
+        loop {
+            match Broker::start_on(kind, free_port()?) {
+                Err(error)
+                    if tries == TRIES || !format!("{error:#}").contains("in use") =>
+                {
+                    return Err(error);
+                }
+                Err(_) => tries += 1,
+                started => return started,
+            }
+        }
+    }
+
+    /// Starts a broker on this port of 127.0.0.1; returns when it is ready.
+    pub fn start_on(kind: Kind, port: u16) -> Result<Broker> {
+        kind.find()?;
+        let name = format!("{}-", kind.program());
+        let private = Permissions::from_mode(0o700);
+        let folder = Builder::new().prefix(&name).permissions(private).tempdir()?;
+        crate::lifeline::folder(folder.path())?;
+        let user = unprivileged_user(kind, folder.path());
+        let epmd_port = free_port()?;
+        let mut broker =
+            Broker { kind, port, server: None, _epmd: None, epmd_port, user, folder };
+        if kind == Kind::RabbitMq {
+            broker._epmd = Some(broker.start_epmd()?);
+        }
+        broker.restart()?;
+        Ok(broker)
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The process, while it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.server.as_ref().map(|server| server.child.id())
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.kind.scheme(), self.port)
+    }
+
+    /// Ends it in order (SIGTERM): it keeps what it has to keep.
+    pub fn stop(&mut self) -> Result<()> {
+        self.server.take().map_or(Ok(()), |server| server.end(Signal::SIGTERM))
+    }
+
+    /// Ends it as a power cut would (SIGKILL).
+    pub fn kill(&mut self) -> Result<()> {
+        self.server.take().map_or(Ok(()), |server| server.end(Signal::SIGKILL))
+    }
+
+    /// Starts it again, on the same port and with what it has kept.
+    pub fn restart(&mut self) -> Result<()> {
+        self.stop()?;
+        let mut command = match self.kind {
+            Kind::Mosquitto => self.mosquitto()?,
+            Kind::RabbitMq => self.rabbitmq()?,
+        };
+        let server = self.run(&mut command, self.kind.ready());
+        self.server = Some(server.with_context(|| {
+            format!("cannot start {} on port {}", self.kind.name(), self.port)
+        })?);
+        Ok(())
+    }
+
+    /// Whether it has ended by itself; then the end of its log.
+    pub fn failure(&self) -> Option<String> {
+        let server = self.server.as_ref()?;
+        let log = server.log.lines();
+        log.ended.then(|| log.tail())
+    }
+
+    fn mosquitto(&self) -> Result<Command> {
+        let path = self.folder.path();
+        let user = self.user.as_ref().map_or("root", |user| &user.name);
+        let configuration = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\nuser {user}\n\
+             set_tcp_nodelay true\n\
+             persistence true\npersistence_location {}/\n\
+             autosave_on_changes true\nautosave_interval 1\nlog_dest stderr\n",
+            self.port,
+            path.display()
+        );
+        let file = path.join("mosquitto.conf");
+        fs::write(&file, configuration)?;
+        let mut command = Command::new(self.kind.find()?);
+        command.arg("-c").arg(file);
+        Ok(command)
+    }
+
+    /// An empty environment, and files that do not exist: nothing of another RabbitMQ
+    /// on this machine is used.
+    fn rabbitmq(&self) -> Result<Command> {
+        let path = self.folder.path();
+        let mut command = Command::new(self.kind.find()?);
+        command.env_clear().env("PATH", search_path()).env("HOME", path);
+        for (name, file) in [
+            ("MNESIA_BASE", "data"),
+            ("LOG_BASE", "log"),
+            ("PID_FILE", "pid"),
+            ("CONF_ENV_FILE", "none"),
+            ("CONFIG_FILE", "none"),
+            ("ADVANCED_CONFIG_FILE", "none"),
+            ("ENABLED_PLUGINS_FILE", "none"),
+        ] {
+            command.env(format!("RABBITMQ_{name}"), path.join(file));
+        }
+        command
+            .env("RABBITMQ_NODENAME", format!("private-{}@localhost", self.port))
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", self.port.to_string())
+            .env("RABBITMQ_DIST_PORT", free_port()?.to_string())
+            .env("RABBITMQ_LOGS", "-")
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
+            .env("ERL_CRASH_DUMP", "/dev/null")
+            .env(
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                "-kernel inet_dist_use_interface {127,0,0,1}",
+            )
+            // The script then becomes the server: one process to signal.
+            .env("RUNNING_UNDER_SYSTEMD", "true");
+        Ok(command)
+    }
+
+    fn start_epmd(&self) -> Result<Server> {
+        let mut command = Command::new("epmd");
+        let port = self.epmd_port.to_string();
+        command.env_clear().env("PATH", search_path());
+        // Only with -d does it say when it is ready.
+        command.args(["-d", "-address", "127.0.0.1", "-port", &port]);
+        let ready = "epmd running - daemon";
+        self.run(&mut command, ready).context("cannot start epmd, a part of Erlang")
+    }
+
+    fn run(&self, command: &mut Command, ready: &'static str) -> Result<Server> {
+        if let Some(user) = &self.user {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        Server::start(command.current_dir(self.folder.path()), ready)
+    }
+}
+
+/// Who runs a broker that root starts, and owns its folder from now on: the broker's
+/// own user if there is one. None when nobody else can reach the folder, or when root
+/// is not who starts it.
+fn unprivileged_user(kind: Kind, folder: &Path) -> Option<User> {
+    let reachable = folder.ancestors().skip(1).all(|path| {
+        path.metadata().is_ok_and(|found| found.permissions().mode() & 1 == 1)
+    });
+    if !Uid::effective().is_root() || !reachable {
+        return None;
+    }
+    let names = [kind.program().trim_end_matches("-server"), "nobody"];
+    let user = names.iter().find_map(|name| User::from_name(name).ok().flatten())?;
+    // In a container root may have no other user to turn into.
+    chown(folder, Some(user.uid), Some(user.gid)).is_ok().then_some(user)
+}
+
+/// The PATH for programs that get no other part of the environment.
+fn search_path() -> std::ffi::OsString {
+    let here = env::var_os("PATH").unwrap_or_default();
+    let folders =
+        env::split_paths(&here).chain([TOOLS, "/usr/sbin"].map(PathBuf::from));
+    env::join_paths(folders).unwrap_or(here.clone())
+}
+
+/// A port that nobody has now. Brokers take no port 0, and RabbitMQ opens its port
+/// seconds later: it is none that the system gives to whoever asks for any port.
+pub fn free_port() -> io::Result<u16> {
+    let mut last = io::Error::other("no free port");
+    for _ in 0..1000 {
+        // The standard library's only source of random numbers.
+        let port = 20_000 + (RandomState::new().hash_one(0) % 10_000) as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A running process in a process group of its own.
+struct Server {
+    child: Child,
+    log: Arc<Log>,
+}
+
+impl Server {
+    /// Returns when a line of the log contains `ready`.
+    fn start(command: &mut Command, ready: &'static str) -> Result<Server> {
+        let (reader, writer) = io::pipe()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let child = command.process_group(0).spawn()?;
+        let log = Arc::new(Log::default());
+        let server = Server { child, log: log.clone() };
+        crate::lifeline::started(-server.id().as_raw())?;
+        // The command holds the writing end too, and the end of the log would never
+        // come.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        thread::spawn(move || log.keep(reader, ready));
+        if !server.log.wait(|lines| lines.ready || lines.ended) {
+            bail!("it was not ready in {PATIENCE:?}:\n{}", server.log.lines().tail());
+        }
+        let lines = server.log.lines();
+        if lines.ended {
+            let in_use = ["eaddrinuse", "Address already in use"];
+            let in_use = lines
+                .last
+                .iter()
+                .any(|line| in_use.iter().any(|it| line.contains(it)));
+            let why = if in_use { "the port is in use" } else { "it ended" };
+            bail!("{why}; the end of its log:\n{}", lines.tail());
+        }
+        drop(lines);
+        Ok(server)
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Signals the process and waits for its end.
+    fn end(mut self, signal: Signal) -> Result<()> {
+        // It may have ended by itself.
+        let _ = kill(self.id(), signal);
+        if !self.log.wait(|lines| lines.ended) {
+            bail!("a broker does not end:\n{}", self.log.lines().tail());
+        }
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+/// Nothing that a broker started outlives it.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = killpg(self.id(), Signal::SIGKILL);
+        let _ = self.child.wait();
+        let _ = crate::lifeline::ended(-self.id().as_raw());
+    }
+}
+
+/// What a broker prints: its end is kept, and who waits for a line is told.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    last: VecDeque<String>,
+    ready: bool,
+    ended: bool,
+}
+
+impl Lines {
+    fn tail(&self) -> String {
+        let lines: Vec<String> =
+            self.last.iter().map(|line| format!("    {line}")).collect();
+        lines.join("\n")
+    }
+}
+
+impl Log {
+    /// Reads to the end: a broker that nobody reads would stop when the pipe is full.
+    fn keep(&self, reader: impl Read, ready: &str) {
+        for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_string();
+            let mut lines = self.lines();
+            lines.ready |= line.contains(ready);
+            lines.last.push_back(line);
+            if lines.last.len() > LINES_KEPT {
+                lines.last.pop_front();
+            }
+            self.changed.notify_all();
+        }
+        self.lines().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until this is so; returns false when it takes too long.
+    fn wait(&self, is_so: impl Fn(&Lines) -> bool) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines();
+        while !is_so(&lines) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.changed.wait_timeout(lines, left);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}

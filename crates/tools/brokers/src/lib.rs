@@ -1,0 +1,8 @@
+//! Private Mosquitto and RabbitMQ servers, and processes that end with their parent:
+//! what the other tools, and the tests, use to run what the examples need.
+
+mod broker;
+pub mod lifeline;
+pub mod python;
+
+pub use broker::{Broker, Kind, free_port};

@@ -1,0 +1,56 @@
+//! The brokers that scenes need, which start while other scenes play.
+
+use std::env;
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result, anyhow};
+use brokers::{Broker, Kind};
+
+use crate::scene::Scene;
+
+#[derive(Default)]
+pub struct Brokers {
+    starting: Vec<(Kind, JoinHandle<Result<Broker>>)>,
+    /// Those that have started, and why others have not.
+    started: Vec<(Kind, Result<Broker>)>,
+}
+
+impl Brokers {
+    /// Starts what these scenes need, and the environment does not name already.
+    pub fn start(scenes: &[Scene]) -> Brokers {
+        let mut brokers = Brokers::default();
+        for kind in scenes.iter().filter_map(|scene| scene.broker) {
+            let is_known = brokers.starting.iter().any(|(known, _)| *known == kind);
+            if !is_known && env::var_os(kind.variable()).is_none() {
+                let starting = thread::spawn(move || Broker::start(kind));
+                brokers.starting.push((kind, starting));
+            }
+        }
+        brokers
+    }
+
+    pub fn is_starting(&self, kind: Kind) -> bool {
+        let is_it = |(this, thread): &(Kind, JoinHandle<_>)| {
+            *this == kind && !thread.is_finished()
+        };
+        self.starting.iter().any(is_it)
+    }
+
+    /// Where a broker is that does not start any more.
+    pub fn url(&mut self, kind: Kind) -> Result<String> {
+        if let Ok(url) = env::var(kind.variable()) {
+            return Ok(url);
+        }
+        let place = self.starting.iter().position(|(this, _)| *this == kind);
+        if let Some(place) = place {
+            let (_, thread) = self.starting.swap_remove(place);
+            let result = thread.join().map_err(|_| anyhow!("the start panicked"));
+            self.started.push((kind, result.flatten()));
+        }
+        let found = self.started.iter().find(|(this, _)| *this == kind);
+        match found.context("nobody has started it")? {
+            (_, Ok(broker)) => Ok(broker.url()),
+            (_, Err(error)) => Err(anyhow!("{error:#}")),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `lab brokers`: private brokers for a person at a terminal, or for a command.
+
+use std::io::{IsTerminal, stdin};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use anyhow::{Context, Result, bail, ensure};
+use brokers::lifeline;
+use brokers::{Broker, Kind};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::SIGINT;
+
+use crate::stage::on_signal;
+
+const KINDS: [Kind; 2] = [Kind::Mosquitto, Kind::RabbitMq];
+/// How often the brokers and the command are asked whether they still run.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Serves brokers to a command on any free ports and returns its exit status; without
+/// a command on the standard ports, until Ctrl-C.
+pub fn serve(command: &[String]) -> Result<u8> {
+    let (sender, signals) = mpsc::channel();
+    on_signal(move |signal| {
+        let _ = sender.send(signal);
+    })?;
+    match command.split_first() {
+        None => serve_the_terminal(&signals).map(|()| 0),
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            serve_a_command(command, program, &signals)
+        }
+    }
+}
+
+fn serve_the_terminal(signals: &Receiver<i32>) -> Result<()> {
+    let is_free = |kind: &&Kind| {
+        let port = kind.standard_port();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if !free {
+            let name = kind.name();
+            println!("Port {port} is taken: use the broker there in {name}'s place");
+        }
+        free
+    };
+    let missing: Vec<Kind> = KINDS.iter().filter(is_free).copied().collect();
+    ensure!(!missing.is_empty(), "nothing to start: both ports are taken");
+    let start = |kind: Kind| Broker::start_on(kind, kind.standard_port());
+    let Some(brokers) = start_all(&missing, start, signals)? else { return Ok(()) };
+    for broker in &brokers {
+        println!("{}={}", broker.kind().variable(), broker.url());
+    }
+    println!(
+        "Where the examples look by default. Ctrl-C ends what was started here."
+    );
+    while let Err(RecvTimeoutError::Timeout) = signals.recv_timeout(LOOK) {
+        for broker in &brokers {
+            if let Some(log) = broker.failure() {
+                bail!("{} ended; the end of its log:\n{log}", broker.kind().name());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A broker that the environment names already is used as it is.
+fn serve_a_command(
+    mut command: Command,
+    program: &str,
+    signals: &Receiver<i32>,
+) -> Result<u8> {
+    let missing = KINDS.iter().filter(|kind| env::var_os(kind.variable()).is_none());
+    let missing: Vec<Kind> = missing.copied().collect();
+    let Some(brokers) = start_all(&missing, Broker::start, signals)? else {
+        return Ok(130);
+    };
+    for broker in &brokers {
+        eprintln!("{}={}", broker.kind().variable(), broker.url());
+        command.env(broker.kind().variable(), broker.url());
+    }
+    let mut child =
+        command.spawn().with_context(|| format!("cannot start {program}"))?;
+    lifeline::started(child.id().cast_signed())?;
+    let status = wait(&mut child, signals)?;
+    lifeline::ended(child.id().cast_signed())?;
+    // What a shell says of a command that a signal ended.
+    let by_signal = status.signal().map(|signal| 128 + signal);
+    Ok(status.code().or(by_signal).and_then(|code| code.try_into().ok()).unwrap_or(1))
+}
+
+/// Passes signals on. Ctrl-C at a terminal reaches the command anyway.
+fn wait(child: &mut Child, signals: &Receiver<i32>) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if let Ok(signal) = signals.recv_timeout(LOOK)
+            && !(signal == SIGINT && stdin().is_terminal())
+        {
+            let pid = Pid::from_raw(child.id().cast_signed());
+            kill(pid, Signal::try_from(signal)?)?;
+        }
+    }
+}
+
+/// Starts brokers side by side, and says how it goes; None when a signal came first.
+fn start_all(
+    kinds: &[Kind],
+    start: impl Fn(Kind) -> Result<Broker> + Copy + Send + 'static,
+    signals: &Receiver<i32>,
+) -> Result<Option<Vec<Broker>>> {
+    let begin = Instant::now();
+    let (sender, started) = mpsc::channel();
+    for &kind in kinds {
+        eprintln!("Starting {}", kind.name());
+        let sender = sender.clone();
+        thread::spawn(move || drop(sender.send(start(kind))));
+    }
+    let mut brokers = Vec::new();
+    let mut told = 0;
+    while brokers.len() < kinds.len() {
+        if let Ok(broker) = started.recv_timeout(LOOK) {
+            let broker: Broker = broker?;
+            let (name, after) = (broker.kind().name(), begin.elapsed().as_secs_f64());
+            eprintln!("{name} is ready after {after:.1} s");
+            brokers.push(broker);
+        }
+        if signals.try_recv().is_ok() {
+            return Ok(None);
+        }
+        if begin.elapsed().as_secs() >= told + 2 {
+            told = begin.elapsed().as_secs();
+            eprintln!("still starting, {told} s");
+        }
+    }
+    Ok(Some(brokers))
+}
