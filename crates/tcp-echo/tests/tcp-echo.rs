@@ -347,7 +347,8 @@ fn waiting_in_accept_and_in_read_takes_no_cpu() {
     let (mut server, address) = start_server("127.0.0.1:0");
     // The state, and the time in user and in kernel mode, in hundredths of a second.
     let usage = |server: &Program| {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", server.id())).unwrap();
+        let stat =
+            fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split(' ').collect();
         [fields[1].to_string(), fields[12].to_string(), fields[13].to_string()]
     };

@@ -8,26 +8,55 @@
 //! See:      `Connected by 127.0.0.1:<port>`, then `Received: Hello, world`.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::{thread, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-/// Clients that the kernel keeps connected while they wait for `accept`.
-const BACKLOG: i32 = 128;
-/// The most bytes taken by one read: a maximum, never the size of a message.
-const BUFFER_SIZE: usize = 1024;
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Silence after which the kernel asks whether a client still lives.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(60));
+fn main() -> Result<()> {
+    let Arguments { address } = Arguments::parse();
+    let listener =
+        listen(address).with_context(|| format!("cannot listen on {address}"))?;
+    println!("TCP server listening on {}", listener.local_addr()?);
+    loop {
+        // One client's failure ends its own connection, and never the server.
+        if let Err(error) = serve_next_client(&listener) {
+            eprintln!("{error:#}");
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Sends back what a client sends. Returning drops the connection, which closes it.
+fn serve_next_client(listener: &TcpListener) -> Result<()> {
+    // Blocks until a client connects. `connection` is a new socket, for this client.
+    let (mut connection, peer) = listener.accept().context("Cannot accept")?;
+    println!("Connected by {peer}");
+    let lost = || format!("Lost connection with {peer}");
+    let mut buffer = [0; 1024]; // A maximum. Reads need not match the client's writes.
+    loop {
+        // Blocks until bytes arrive. None arrive once the client has stopped sending.
+        let length = connection.read(&mut buffer).with_context(lost)?;
+        if length == 0 {
+            break;
+        }
+        println!("Received: {:.200}", printable(&buffer[..length]));
+        // Blocks while the client does not read. A plain `write` may send only a part.
+        connection.write_all(&buffer[..length]).with_context(lost)?;
+    }
+    println!("Closing connection with {peer}");
+    Ok(())
+}
+
+// Set-up.
 
 /// Echoes what TCP clients send, one client after the other (RFC 9293).
 ///
-/// Prints each connection and what it sent. Runs until Ctrl-C; exit status 1 when it
-/// cannot listen, 2 for a wrong argument.
+/// Prints each connection and what arrives. Runs until Ctrl-C. A client that stays
+/// connected and sends nothing is waited for, however long that takes. Exit status: 1
+/// when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -35,85 +64,28 @@ struct Arguments {
     address: SocketAddr,
 }
 
-fn main() -> Result<()> {
-    let Arguments { address } = Arguments::parse();
-    let listener = listen(address)
-        .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    println!("TCP server listening on {}", listener.local_addr()?);
-    loop {
-        // Blocks until a client connects; `connection` is a new socket, for it alone.
-        match listener.accept() {
-            Ok((connection, peer)) => serve(connection, peer),
-            Err(error) => {
-                eprintln!("Cannot accept a client: {error}");
-                // What failed, a full table of files say, needs time to pass.
-                thread::sleep(ACCEPT_PAUSE);
-            }
-        }
-    }
-}
+/// What makes `accept` fail, such as a full table of open files, needs time to pass.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes a socket, binds it to `address` and lets clients connect.
+/// Python's `socket`, `setsockopt`, `bind` and `listen`.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    // Without this a restart fails for a minute, while old connections time out.
-    // On Windows the same option would let another program take the port.
+    // Without this a restart fails for a minute, while old connections time out. On
+    // Windows the same option would let another program take the port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    // A client that loses its power never says so: the server would wait for ever.
-    socket.set_tcp_keepalive(&KEEPALIVE)?;
-    // Else a short piece waits until the one before it was acknowledged, up to 40 ms.
+    // A client that loses its power never says so: after a minute the kernel asks.
+    let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
+    socket.set_tcp_keepalive(&silence)?;
+    // Without this a short piece waits, up to 40 ms, until the last one is acknowledged.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(128)?; // Clients that the kernel connects before `accept`.
     Ok(socket.into())
 }
 
-/// Serves one client to its end. Whatever happens to it, the server goes on.
-///
-/// A shortcut: a client that lives but is silent is waited for without end.
-fn serve(connection: TcpStream, peer: SocketAddr) {
-    println!("Connected by {peer}");
-    match echo(connection) {
-        Ok(()) => println!("Closing connection with {peer}"),
-        Err(error) => eprintln!("Lost connection with {peer}: {error}"),
-    }
-}
-
-/// Sends back what arrives; leaving the function drops the connection: it closes.
-fn echo(mut connection: TcpStream) -> io::Result<()> {
-    let mut buffer = [0; BUFFER_SIZE];
-    loop {
-        // Blocks until data arrives; no data means that the client stopped sending.
-        let length = connection.read(&mut buffer)?;
-        if length == 0 {
-            return Ok(());
-        }
-        println!("Received: {}", printable(&buffer[..length]));
-        // Blocks while the client does not read; a single write may send only a part.
-        connection.write_all(&buffer[..length])?;
-    }
-}
-
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }

@@ -74,7 +74,7 @@ fn ignores_forged(raw: &Socket, package: &str, prefix: &str, ready: &str) {
         send_forged(raw, sender, address, b"forged");
     }
     // A server that answered itself would never come to rest.
-    wait_for_rest(server.id());
+    wait_for_rest(server.child.id());
     let arguments = [&address.to_string(), "genuine"];
     let ended = Program::run(client.to_str().unwrap(), &arguments);
     let echo = format!("Received echo: genuine from {address}");

@@ -161,7 +161,7 @@ for _ in range(500):
     print(pull.recv_string())
 ";
     let pullers = [(); 2].map(|()| start_python(script, &[&endpoint]));
-    let id = pusher.id();
+    let id = pusher.child.id();
     let mut done: Vec<String> = pullers.into_iter().flat_map(output).collect();
     done.sort_unstable();
     let mut expected: Vec<String> =

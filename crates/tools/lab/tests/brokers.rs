@@ -36,7 +36,7 @@ impl Session {
 
     /// All processes that it has started: the brokers, what they need, the command.
     fn processes(&self) -> Vec<u32> {
-        procfs::descendants(self.lab.id())
+        procfs::descendants(self.lab.child.id())
     }
 
     fn folders(&self) -> Vec<PathBuf> {
@@ -182,7 +182,7 @@ fn the_standard_ports_are_served_until_ctrl_c_and_one_that_is_taken_is_left_alon
     );
     assert_eq!(one.wait_for("MQTT_URL="), "mqtt://127.0.0.1:1883");
     one.wait_for("Where the examples look by default");
-    let processes = procfs::descendants(one.id());
+    let processes = procfs::descendants(one.child.id());
     TcpStream::connect("127.0.0.1:1883").unwrap();
     one.signal("INT");
     assert_eq!(one.end().code, Some(0));

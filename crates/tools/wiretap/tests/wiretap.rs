@@ -12,6 +12,9 @@ use std::{env, fs, process, thread};
 use socket2::{Domain, SockRef, Socket, Type};
 use wiretap::{Event, Options, Wiretap};
 
+#[cfg(target_os = "linux")]
+#[path = "../../claims/tests/procfs/mod.rs"]
+mod procfs;
 #[path = "../../../tcp-echo/tests/program/mod.rs"]
 mod program;
 use program::{Ended, PATIENCE, Program, assert_shown};
@@ -301,12 +304,13 @@ fn a_receiver_that_stops_reading_stops_its_sender_and_takes_no_memory() {
         let (client, server) = pair(&listener, address);
         send(&client, b"warm");
         receive(&server, 4);
-        let before = wiretap.status("VmRSS");
+        let before = procfs::status(wiretap.child.id(), "VmRSS:");
         client.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
         let blocks =
             (0..4096).take_while(|_| (&client).write(&[b'x'; 65_536]).is_ok());
         assert!(blocks.count() < 4096, "256 MiB went into nowhere");
-        let grown = wiretap.status("VmRSS").saturating_sub(before);
+        let grown =
+            procfs::status(wiretap.child.id(), "VmRSS:").saturating_sub(before);
         assert!(grown < 8192, "{options:?}: {grown} kB more");
     }
 }

@@ -11,7 +11,7 @@ use std::{env, fs, process, thread};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 
-use crate::procfs::{Task, memory, wait_for_rest, wait_until};
+use crate::procfs::{self, Task, memory, wait_for_rest, wait_until};
 use crate::program::{PATIENCE, Program};
 use crate::{start_python, start_server};
 
@@ -57,21 +57,23 @@ fn allow_open_files() {
 
 fn costs(mut server: Program, ready: &str) -> Costs {
     let address = server.address(ready);
-    let alone = memory(server.id());
+    let alone = memory(server.child.id());
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| served_client(address)).collect();
-    wait_for_rest(server.id());
-    let (threads, all) = (server.status("Threads"), memory(server.id()));
+    wait_for_rest(server.child.id());
+    let (threads, all) =
+        (procfs::status(server.child.id(), "Threads:"), memory(server.child.id()));
 
     // The server stands still until every client has sent: however fast or slow this
     // machine is, all of them want something at the same time.
     server.signal("STOP");
-    let stopped = || Task::all(server.id()).iter().all(|task| task.state == 'T');
+    let stopped =
+        || Task::all(server.child.id()).iter().all(|task| task.state == 'T');
     wait_until("the server to be stopped", stopped);
-    let before = switches(&Task::all(server.id()));
+    let before = switches(&Task::all(server.child.id()));
     clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
     server.signal("CONT");
     clients.iter_mut().for_each(|client| client.read_exact(&mut [0]).unwrap());
-    let after = switches(&wait_for_rest(server.id()));
+    let after = switches(&wait_for_rest(server.child.id()));
     Costs { threads, memory: all - alone, switches: after - before }
 }
 
@@ -153,7 +155,7 @@ fn a_deadlock_compiles() {
     let holds = "Each thread takes one lock and waits for the other";
     program.wait_for(holds);
     // They do not even try again: no thread wakes up or takes processor time.
-    let threads = wait_for_rest(program.id());
+    let threads = wait_for_rest(program.child.id());
     assert_eq!(threads.len(), 3, "main and the two");
     assert!(program.is_running());
     program.signal("KILL");

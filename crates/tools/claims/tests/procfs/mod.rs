@@ -51,6 +51,12 @@ impl Task {
     }
 }
 
+/// A value of /proc/PID/status, such as `Threads:` or `VmRSS:` (in KiB).
+pub fn status(process: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    value(&status.expect("it runs"), name)
+}
+
 /// Memory in use, in KiB. VmRSS is quicker to read, but each thread may keep 63 pages
 /// from the count before Linux 6.2; here the kernel counts the pages themselves.
 pub fn memory(process: u32) -> u64 {
