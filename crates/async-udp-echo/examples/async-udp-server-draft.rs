@@ -22,4 +22,4 @@ async fn main() -> std::io::Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: a datagram that is not UTF-8 ends it, and of a long one only the first 1024 bytes come back.
+// Answer: a byte that is not UTF-8 ends it; of a long datagram, 1024 bytes return.

@@ -10,8 +10,8 @@ use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use tokio::{net::TcpListener, net::TcpStream, sync::Mutex};
 use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 
-type Sender = SplitSink<WebSocketStream<TcpStream>, Message>;
-type Clients = Arc<Mutex<HashMap<SocketAddr, Sender>>>;
+type Socket = WebSocketStream<TcpStream>;
+type Clients = Arc<Mutex<HashMap<SocketAddr, SplitSink<Socket, Message>>>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
@@ -21,26 +21,22 @@ async fn main() -> std::io::Result<()> {
     let clients = Clients::default();
     loop {
         let (connection, peer) = listener.accept().await?;
-        let websocket = accept_async(connection).await.unwrap();
-        tokio::spawn(chat(websocket, peer, clients.clone()));
+        let client = accept_async(connection).await.unwrap();
+        tokio::spawn(chat(client, peer, clients.clone()));
     }
 }
 
-async fn chat(
-    client: WebSocketStream<TcpStream>,
-    peer: SocketAddr,
-    clients: Clients,
-) {
+async fn chat(client: Socket, peer: SocketAddr, clients: Clients) {
     println!("Client connected: {peer}");
     let (sender, mut receiver) = client.split();
     clients.lock().await.insert(peer, sender);
     while let Some(Ok(Message::Text(text))) = receiver.next().await {
         println!("Received from {peer}: {text}");
-        let message = Message::text(format!("[{}]: {text}", peer.port()));
         for (_, other) in
             clients.lock().await.iter_mut().filter(|(to, _)| **to != peer)
         {
-            other.send(message.clone()).await.unwrap();
+            let text = format!("[{}]: {text}", peer.port());
+            other.send(text.into()).await.unwrap();
         }
     }
     println!("Client disconnected: {peer}");
