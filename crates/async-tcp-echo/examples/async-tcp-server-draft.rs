@@ -28,4 +28,4 @@ async fn main() -> std::io::Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: a character that arrives in two reads ends the connection, and the first failure of `accept`, such as too many open files, ends the server.
+// Answer: a character split over two reads, or one file too many, ends it.

@@ -28,4 +28,4 @@ fn main() -> Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: when the broker restarts, the program ends; and when it is killed itself, nobody is told.
+// Answer: when the broker restarts, it ends; when it is killed, nobody is told.

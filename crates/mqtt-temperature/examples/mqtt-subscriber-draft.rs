@@ -24,4 +24,4 @@ fn main() -> Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: when the broker restarts, the connection is gone, and the subscription with it.
+// Answer: when the broker restarts, connection and subscription are gone.

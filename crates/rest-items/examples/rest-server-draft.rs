@@ -40,4 +40,4 @@ async fn answer(
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: whatever is asked, the status is 200, so that no program can tell an error from an item; and a client that never finishes its request keeps its connection for ever.
+// Answer: every status is 200, and an unfinished request keeps its connection.

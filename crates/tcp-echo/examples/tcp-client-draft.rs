@@ -21,4 +21,4 @@ fn main() -> std::io::Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: an echo that comes in two pieces, or is longer than 1024 bytes, is cut off; a server that is silent is waited for without end.
+// Answer: an echo in two pieces is cut off; a silent server is waited for forever.

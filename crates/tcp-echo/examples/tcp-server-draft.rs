@@ -26,4 +26,4 @@ fn main() -> std::io::Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: its first client is its last one, a byte that is not UTF-8 ends it, and a client that resets ends it.
+// Answer: one client is all it serves, and a byte that is not UTF-8 ends it.

@@ -20,4 +20,4 @@ fn main() -> std::io::Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: one lost datagram, and it waits for ever; and it takes anybody's datagram for the server's echo.
+// Answer: after one lost datagram it waits forever, and it takes anybody's reply.

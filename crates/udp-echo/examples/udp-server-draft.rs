@@ -24,4 +24,4 @@ fn main() -> std::io::Result<()> {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: an empty datagram ends it, so does one that is not UTF-8, and of a long one only the first 1024 bytes come back.
+// Answer: an empty datagram ends it; of a long one, only 1024 bytes come back.

@@ -45,4 +45,4 @@ async fn chat(client: Socket, peer: SocketAddr, clients: Clients) {
 
 // It looks right, and it runs. What on a real network breaks it?
 //
-// Answer: one client that stops reading stalls everybody, one that connects and sends nothing keeps all others from joining, and a bad handshake ends the server.
+// Answer: one client that stops reading stalls all; one bad handshake ends it.
