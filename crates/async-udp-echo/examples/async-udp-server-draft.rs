@@ -1,5 +1,5 @@
-//! The slide's asyncio UDP server, translated directly: asyncio_udp_server.py. Compare
-//! it with src/bin/async-udp-server.rs.
+//! The slide's asyncio UDP server, translated directly: asyncio_udp_server.py.
+//! Compare it with src/bin/async-udp-server.rs.
 //!
 //! Run: 1$ cargo run -p async-udp-echo --example async-udp-server-draft
 //!      2$ cargo run -p async-udp-echo --bin async-udp-client
