@@ -4,27 +4,32 @@
 use std::collections::VecDeque;
 use std::fs::Permissions;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader, Read};
+use std::io::ErrorKind::AddrInUse;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::process::{self, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
-use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, Uid, User, chown};
+use anyhow::{Context, Error, Result, bail};
+use nix::unistd::{Uid, User, chown};
 use serde::Deserialize;
 use tempfile::{Builder, TempDir};
+
+use crate::handshake;
+use crate::process::Process;
+use crate::{Signal, lifeline};
 
 /// The longest that a broker may take to start or to end: RabbitMQ takes 3 to 6
 /// seconds on a machine that does nothing else.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Another program may take a port between the choice and the start.
 const TRIES: usize = 3;
+/// How often a broker that starts is asked whether it is ready.
+const LOOK: Duration = Duration::from_millis(20);
 /// Where install.sh unpacks what is missing when nobody is root.
 const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/tools/bin");
 /// Lines of a broker's log that are kept to say why it did not start.
@@ -76,14 +81,6 @@ impl Kind {
         }
     }
 
-    /// What its log says when clients may come.
-    fn ready(self) -> &'static str {
-        match self {
-            Kind::Mosquitto => " running",
-            Kind::RabbitMq => "Server startup complete",
-        }
-    }
-
     /// Where it is on this machine; many systems keep servers off a user's PATH. The
     /// wrapper that Debian has for RabbitMQ on the PATH starts the system's own.
     pub fn find(self) -> Result<PathBuf> {
@@ -126,12 +123,7 @@ impl Broker {
         let mut tries = 1;
         loop {
             match Broker::start_on(kind, free_port()?) {
-                Err(error)
-                    if tries == TRIES || !format!("{error:#}").contains("in use") =>
-                {
-                    return Err(error);
-                }
-                Err(_) => tries += 1,
+                Err(error) if tries < TRIES && is_in_use(&error) => tries += 1,
                 started => return started,
             }
         }
@@ -143,7 +135,7 @@ impl Broker {
         let name = format!("{}-", kind.program());
         let private = Permissions::from_mode(0o700);
         let folder = Builder::new().prefix(&name).permissions(private).tempdir()?;
-        crate::lifeline::folder(folder.path())?;
+        lifeline::folder(folder.path())?;
         let user = unprivileged_user(kind, folder.path());
         let epmd_port = free_port()?;
         let mut broker =
@@ -161,7 +153,7 @@ impl Broker {
 
     /// The process, while it runs.
     pub fn process(&self) -> Option<u32> {
-        self.server.as_ref().map(|server| server.child.id())
+        self.server.as_ref().map(|server| server.process.id())
     }
 
     pub fn url(&self) -> String {
@@ -170,22 +162,21 @@ impl Broker {
 
     /// Ends it in order (SIGTERM): it keeps what it has to keep.
     pub fn stop(&mut self) -> Result<()> {
-        self.server.take().map_or(Ok(()), |server| server.end(Signal::SIGTERM))
+        self.server.take().map_or(Ok(()), |server| server.end(Signal::TERM))
     }
 
     /// Ends it as a power cut would (SIGKILL).
     pub fn kill(&mut self) -> Result<()> {
-        self.server.take().map_or(Ok(()), |server| server.end(Signal::SIGKILL))
+        self.server.take().map_or(Ok(()), |server| server.end(Signal::KILL))
     }
 
     /// Starts it again, on the same port and with what it has kept.
     pub fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        let mut command = match self.kind {
-            Kind::Mosquitto => self.mosquitto()?,
-            Kind::RabbitMq => self.rabbitmq()?,
+        let server = match self.kind {
+            Kind::Mosquitto => self.mosquitto(),
+            Kind::RabbitMq => self.rabbitmq(),
         };
-        let server = self.run(&mut command, self.kind.ready());
         self.server = Some(server.with_context(|| {
             format!("cannot start {} on port {}", self.kind.name(), self.port)
         })?);
@@ -193,34 +184,39 @@ impl Broker {
     }
 
     /// Whether it has ended by itself; then the end of its log.
-    pub fn failure(&self) -> Option<String> {
-        let server = self.server.as_ref()?;
-        let log = server.log.lines();
-        log.ended.then(|| log.tail())
+    pub fn failure(&mut self) -> Option<String> {
+        let server = self.server.as_mut()?;
+        server.ended().ok().flatten().map(|_| server.log())
     }
 
-    fn mosquitto(&self) -> Result<Command> {
+    fn mosquitto(&self) -> Result<Server> {
         let path = self.folder.path();
+        let own = path.join("socket");
+        // Of a broker that was killed.
+        let _ = fs::remove_file(&own);
         let user = self.user.as_ref().map_or("root", |user| &user.name);
         let configuration = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\nuser {user}\n\
              set_tcp_nodelay true\n\
              persistence true\npersistence_location {}/\n\
-             autosave_on_changes true\nautosave_interval 1\nlog_dest stderr\n",
+             autosave_on_changes true\nautosave_interval 1\nlog_dest stderr\n\
+             listener 0 {}\n",
             self.port,
-            path.display()
+            path.display(),
+            own.display()
         );
         let file = path.join("mosquitto.conf");
         fs::write(&file, configuration)?;
         let mut command = Command::new(self.kind.find()?);
         command.arg("-c").arg(file);
-        Ok(command)
+        self.run(&mut command, self.port, || handshake::mqtt(self.port, &own))
     }
 
     /// An empty environment, and files that do not exist: nothing of another RabbitMQ
     /// on this machine is used.
-    fn rabbitmq(&self) -> Result<Command> {
+    fn rabbitmq(&self) -> Result<Server> {
         let path = self.folder.path();
+        let name = format!("private-{}-{}", self.port, process::id());
         let mut command = Command::new(self.kind.find()?);
         command.env_clear().env("PATH", search_path()).env("HOME", path);
         for (name, file) in [
@@ -235,7 +231,7 @@ impl Broker {
             command.env(format!("RABBITMQ_{name}"), path.join(file));
         }
         command
-            .env("RABBITMQ_NODENAME", format!("private-{}@localhost", self.port))
+            .env("RABBITMQ_NODENAME", format!("{name}@localhost"))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODE_PORT", self.port.to_string())
             .env("RABBITMQ_DIST_PORT", free_port()?.to_string())
@@ -249,24 +245,28 @@ impl Broker {
             )
             // The script then becomes the server: one process to signal.
             .env("RUNNING_UNDER_SYSTEMD", "true");
-        Ok(command)
+        self.run(&mut command, self.port, || handshake::amqp(self.port, &name))
     }
 
     fn start_epmd(&self) -> Result<Server> {
         let mut command = Command::new("epmd");
         let port = self.epmd_port.to_string();
         command.env_clear().env("PATH", search_path());
-        // Only with -d does it say when it is ready.
-        command.args(["-d", "-address", "127.0.0.1", "-port", &port]);
-        let ready = "epmd running - daemon";
-        self.run(&mut command, ready).context("cannot start epmd, a part of Erlang")
+        command.args(["-address", "127.0.0.1", "-port", &port]);
+        self.run(&mut command, self.epmd_port, || handshake::tcp(self.epmd_port))
+            .context("cannot start epmd, a part of Erlang")
     }
 
-    fn run(&self, command: &mut Command, ready: &'static str) -> Result<Server> {
+    fn run(
+        &self,
+        command: &mut Command,
+        port: u16,
+        is_ready: impl Fn() -> io::Result<()>,
+    ) -> Result<Server> {
         if let Some(user) = &self.user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
-        Server::start(command.current_dir(self.folder.path()), ready)
+        Server::start(command.current_dir(self.folder.path()), port, is_ready)
     }
 }
 
@@ -309,122 +309,101 @@ pub fn free_port() -> io::Result<u16> {
     Err(last)
 }
 
-/// A running process in a process group of its own.
+fn is_in_use(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == AddrInUse)
+}
+
+/// Whether nobody listens at the port.
+fn check_free(port: u16) -> Result<()> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Err(error) if error.kind() == AddrInUse => {
+            Err(Error::new(io::Error::new(AddrInUse, "the port is in use")))
+        }
+        // A port that only root may have, say: the broker's log tells.
+        _ => Ok(()),
+    }
+}
+
+/// A running broker, or what one needs, and the end of what it printed.
 struct Server {
-    child: Child,
-    log: Arc<Log>,
-}
-
-impl Server {
-    /// Returns when a line of the log contains `ready`.
-    fn start(command: &mut Command, ready: &'static str) -> Result<Server> {
-        let (reader, writer) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let child = command.process_group(0).spawn()?;
-        let log = Arc::new(Log::default());
-        let server = Server { child, log: log.clone() };
-        crate::lifeline::started(-server.id().as_raw())?;
-        // The command holds the writing end too, and the end of the log would never
-        // come.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        thread::spawn(move || log.keep(reader, ready));
-        if !server.log.wait(|lines| lines.ready || lines.ended) {
-            bail!("it was not ready in {PATIENCE:?}:\n{}", server.log.lines().tail());
-        }
-        let lines = server.log.lines();
-        if lines.ended {
-            let in_use = ["eaddrinuse", "Address already in use"];
-            let in_use = lines
-                .last
-                .iter()
-                .any(|line| in_use.iter().any(|it| line.contains(it)));
-            let why = if in_use { "the port is in use" } else { "it ended" };
-            bail!("{why}; the end of its log:\n{}", lines.tail());
-        }
-        drop(lines);
-        Ok(server)
-    }
-
-    fn id(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
-    }
-
-    /// Signals the process and waits for its end.
-    fn end(mut self, signal: Signal) -> Result<()> {
-        // It may have ended by itself.
-        let _ = kill(self.id(), signal);
-        if !self.log.wait(|lines| lines.ended) {
-            bail!("a broker does not end:\n{}", self.log.lines().tail());
-        }
-        self.child.wait()?;
-        Ok(())
-    }
-}
-
-/// Nothing that a broker started outlives it.
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = killpg(self.id(), Signal::SIGKILL);
-        let _ = self.child.wait();
-        let _ = crate::lifeline::ended(-self.id().as_raw());
-    }
-}
-
-/// What a broker prints: its end is kept, and who waits for a line is told.
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Lines>,
-    changed: Condvar,
+    process: Process,
+    printed: Arc<Mutex<Printed>>,
 }
 
 #[derive(Default)]
-struct Lines {
+struct Printed {
     last: VecDeque<String>,
-    ready: bool,
     ended: bool,
 }
 
-impl Lines {
-    fn tail(&self) -> String {
+impl Server {
+    /// Returns when clients can come. What a log says is no sign of that: Mosquitto
+    /// 2.1 writes that it runs before it listens.
+    fn start(
+        command: &mut Command,
+        port: u16,
+        is_ready: impl Fn() -> io::Result<()>,
+    ) -> Result<Server> {
+        check_free(port)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::start(command)?;
+        let printed = Arc::new(Mutex::new(Printed::default()));
+        let kept = printed.clone();
+        process.read_lines(move |line| keep(&kept, line));
+        let mut server = Server { process, printed };
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = is_ready() {
+            if let Some(status) = server.ended()? {
+                check_free(port)?;
+                bail!(
+                    "it ended with {status}; the end of its log:\n{}",
+                    server.log()
+                );
+            }
+            if Instant::now() > deadline {
+                bail!("it was not ready in {PATIENCE:?}: {error}\n{}", server.log());
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(server)
+    }
+
+    /// Signals it and waits for its end.
+    fn end(mut self, signal: Signal) -> Result<()> {
+        self.process.signal_alone(signal);
+        if self.process.wait(PATIENCE)?.is_none() {
+            bail!("a broker does not end:\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// How it ended, if it has; then its log is whole.
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let status = self.process.try_wait()?;
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while status.is_some() && !self.printed().ended && Instant::now() < deadline {
+            thread::sleep(LOOK);
+        }
+        Ok(status)
+    }
+
+    fn log(&self) -> String {
+        let printed = self.printed();
         let lines: Vec<String> =
-            self.last.iter().map(|line| format!("    {line}")).collect();
+            printed.last.iter().map(|line| format!("    {line}")).collect();
         lines.join("\n")
+    }
+
+    fn printed(&self) -> MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Log {
-    /// Reads to the end: a broker that nobody reads would stop when the pipe is full.
-    fn keep(&self, reader: impl Read, ready: &str) {
-        for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).trim_end().to_string();
-            let mut lines = self.lines();
-            lines.ready |= line.contains(ready);
-            lines.last.push_back(line);
-            if lines.last.len() > LINES_KEPT {
-                lines.last.pop_front();
-            }
-            self.changed.notify_all();
-        }
-        self.lines().ended = true;
-        self.changed.notify_all();
-    }
-
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until this is so; returns false when it takes too long.
-    fn wait(&self, is_so: impl Fn(&Lines) -> bool) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines();
-        while !is_so(&lines) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.changed.wait_timeout(lines, left);
-            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+fn keep(printed: &Mutex<Printed>, line: Option<String>) {
+    let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+    printed.ended = line.is_none();
+    printed.last.extend(line);
+    if printed.last.len() > LINES_KEPT {
+        printed.last.pop_front();
     }
 }

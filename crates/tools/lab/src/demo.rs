@@ -362,7 +362,7 @@ impl Tour {
         match self.events.recv_timeout(left) {
             Ok(Event::Line(index, line)) => self.show(index, line),
             Ok(Event::Wire(line)) => self.show_crossing(&line),
-            Ok(Event::Closed(index)) => self.programs[index].close_stream(),
+            Ok(Event::Closed(index)) => self.programs[index].close(),
             Ok(Event::Typed(line)) if line.trim() != "q" => self.enters += 1,
             Ok(Event::Typed(_) | Event::Interrupted) => self.quit(),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

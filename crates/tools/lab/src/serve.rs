@@ -3,16 +3,13 @@
 use std::io::{IsTerminal, stdin};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
-use brokers::lifeline;
-use brokers::{Broker, Kind};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use brokers::{Broker, Kind, Process, Signal};
 use signal_hook::consts::SIGINT;
 
 use crate::stage::on_signal;
@@ -20,6 +17,8 @@ use crate::stage::on_signal;
 const KINDS: [Kind; 2] = [Kind::Mosquitto, Kind::RabbitMq];
 /// How often the brokers and the command are asked whether they still run.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a command may take to end when its broker has died.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Serves brokers to a command on any free ports and returns its exit status; without
 /// a command on the standard ports, until Ctrl-C.
@@ -51,7 +50,9 @@ fn serve_the_terminal(signals: &Receiver<i32>) -> Result<()> {
     let missing: Vec<Kind> = KINDS.iter().filter(is_free).copied().collect();
     ensure!(!missing.is_empty(), "nothing to start: both ports are taken");
     let start = |kind: Kind| Broker::start_on(kind, kind.standard_port());
-    let Some(brokers) = start_all(&missing, start, signals)? else { return Ok(()) };
+    let Some(mut brokers) = start_all(&missing, start, signals)? else {
+        return Ok(());
+    };
     for broker in &brokers {
         println!("{}={}", broker.kind().variable(), broker.url());
     }
@@ -59,11 +60,7 @@ fn serve_the_terminal(signals: &Receiver<i32>) -> Result<()> {
         "Where the examples look by default. Ctrl-C ends what was started here."
     );
     while let Err(RecvTimeoutError::Timeout) = signals.recv_timeout(LOOK) {
-        for broker in &brokers {
-            if let Some(log) = broker.failure() {
-                bail!("{} ended; the end of its log:\n{log}", broker.kind().name());
-            }
-        }
+        check(&mut brokers)?;
     }
     Ok(())
 }
@@ -76,36 +73,57 @@ fn serve_a_command(
 ) -> Result<u8> {
     let missing = KINDS.iter().filter(|kind| env::var_os(kind.variable()).is_none());
     let missing: Vec<Kind> = missing.copied().collect();
-    let Some(brokers) = start_all(&missing, Broker::start, signals)? else {
+    let Some(mut brokers) = start_all(&missing, Broker::start, signals)? else {
         return Ok(130);
     };
     for broker in &brokers {
         eprintln!("{}={}", broker.kind().variable(), broker.url());
         command.env(broker.kind().variable(), broker.url());
     }
-    let mut child =
-        command.spawn().with_context(|| format!("cannot start {program}"))?;
-    lifeline::started(child.id().cast_signed())?;
-    let status = wait(&mut child, signals)?;
-    lifeline::ended(child.id().cast_signed())?;
+    let child = match stdin().is_terminal() {
+        true => Process::start_at_the_terminal(&mut command),
+        false => Process::start(&mut command),
+    };
+    let mut child = child.with_context(|| format!("cannot start {program}"))?;
+    let status = wait(&mut child, &mut brokers, signals)?;
     // What a shell says of a command that a signal ended.
     let by_signal = status.signal().map(|signal| 128 + signal);
     Ok(status.code().or(by_signal).and_then(|code| code.try_into().ok()).unwrap_or(1))
 }
 
-/// Passes signals on. Ctrl-C at a terminal reaches the command anyway.
-fn wait(child: &mut Child, signals: &Receiver<i32>) -> Result<ExitStatus> {
+/// Passes signals on. Ctrl-C at a terminal reaches the command anyway. A command whose
+/// broker has died could only fail, slowly.
+fn wait(
+    child: &mut Process,
+    brokers: &mut [Broker],
+    signals: &Receiver<i32>,
+) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
+        if let Err(error) = check(brokers) {
+            child.signal(Signal::TERM);
+            child.wait(ENDING)?;
+            return Err(error);
+        }
         if let Ok(signal) = signals.recv_timeout(LOOK)
             && !(signal == SIGINT && stdin().is_terminal())
         {
-            let pid = Pid::from_raw(child.id().cast_signed());
-            kill(pid, Signal::try_from(signal)?)?;
+            child
+                .signal(Signal::from_named_raw(signal).context("an unknown signal")?);
         }
     }
+}
+
+/// Fails when a broker has ended by itself.
+fn check(brokers: &mut [Broker]) -> Result<()> {
+    for broker in brokers {
+        if let Some(log) = broker.failure() {
+            bail!("{} has ended; the end of its log:\n{log}", broker.kind().name());
+        }
+    }
+    Ok(())
 }
 
 /// Starts brokers side by side, and says how it goes; None when a signal came first.

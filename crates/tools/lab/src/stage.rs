@@ -1,16 +1,14 @@
 //! The programs of a scene: started, listened to, and ended whatever happens.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use brokers::lifeline;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use brokers::{Process, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -25,7 +23,7 @@ pub enum Event {
     Line(usize, String),
     /// Something crossed between the programs.
     Wire(String),
-    /// One of a program's two output streams ended.
+    /// A program's output has ended.
     Closed(usize),
     /// Somebody typed a line.
     Typed(String),
@@ -35,17 +33,17 @@ pub enum Event {
 
 pub struct Program {
     pub name: String,
-    child: Child,
+    process: Process,
     /// All that it printed.
     pub lines: Vec<String>,
     /// How many of the lines were compared with what the scene expects.
     compared: usize,
     /// How many lines were printed since the current step began.
     pub shown: usize,
-    /// Output streams that are still open.
-    streams: usize,
-    /// How it ended, once that is known.
-    status: Option<ExitStatus>,
+    /// Whether its output has ended.
+    closed: bool,
+    /// Whether its exit status has been asked for.
+    finished: bool,
 }
 
 impl Program {
@@ -65,25 +63,29 @@ impl Program {
         process.args(&words[1..]).current_dir(scene::root());
         process.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
         process.stdout(Stdio::piped()).stderr(Stdio::piped());
-        process.process_group(0);
-        let mut child =
-            process.spawn().with_context(|| format!("cannot start: {command}"))?;
-        lifeline::started(-child.id().cast_signed())?;
-        listen(child.stdout.take().context("no output")?, index, events.clone());
-        listen(child.stderr.take().context("no output")?, index, events.clone());
+        let mut process = Process::start(&mut process)
+            .with_context(|| format!("cannot start: {command}"))?;
+        let events = events.clone();
+        // Nobody listens any more when the demo is over.
+        process.read_lines(move |line| {
+            let _ = events.send(match line {
+                Some(line) => Event::Line(index, line),
+                None => Event::Closed(index),
+            });
+        });
         Ok(Program {
             name: name.to_string(),
-            child,
+            process,
             lines: Vec::new(),
             compared: 0,
             shown: 0,
-            streams: 2,
-            status: None,
+            closed: false,
+            finished: false,
         })
     }
 
     pub fn type_line(&mut self, line: &str) -> Result<()> {
-        let input = self.child.stdin.as_mut().context("it takes no input")?;
+        let input = self.process.input().context("it takes no input")?;
         let typed = writeln!(input, "{line}");
         typed.with_context(|| format!("cannot type into {}", self.name))
     }
@@ -95,85 +97,42 @@ impl Program {
         line
     }
 
-    pub fn close_stream(&mut self) {
-        self.streams -= 1;
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// A program whose output has ended prints nothing more: all its lines are here.
     pub fn has_ended(&self) -> bool {
-        self.streams == 0
+        self.closed
     }
 
     /// Whether its exit status has been asked for.
     pub fn is_finished(&self) -> bool {
-        self.status.is_some()
+        self.finished
     }
 
     /// Asks the program to end, as Ctrl-C does.
     pub fn interrupt(&mut self) {
-        self.signal(Signal::SIGINT);
+        self.process.signal(Signal::INT);
     }
 
     /// Waits for the end of a program that has closed its output or was asked to end.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        let deadline = Instant::now() + ENDING;
-        loop {
-            if let Some(status) = self.status {
-                return Ok(status);
-            }
-            if let Some(status) = self.child.try_wait()? {
-                // What it started and left behind ends now.
-                self.kill();
-                self.status = Some(status);
-                lifeline::ended(-self.child.id().cast_signed())?;
-            }
-            ensure!(Instant::now() < deadline, "{} does not end", self.name);
-            thread::sleep(Duration::from_millis(1));
-        }
+        let status = self.process.wait(ENDING)?;
+        self.finished = status.is_some();
+        status.with_context(|| format!("{} does not end", self.name))
     }
 
     /// Ends the program, and all that it started, as a power cut would.
     pub fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
-    }
-
-    /// Signals the program and all that it started, until it is known to have ended:
-    /// from then on its number may be another's.
-    fn signal(&mut self, signal: Signal) {
-        if self.status.is_none() {
-            // A group that has ended already is what was asked for.
-            let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), signal);
-        }
-    }
-}
-
-/// Nothing outlives the demo: neither the program nor what it started.
-impl Drop for Program {
-    fn drop(&mut self) {
-        self.kill();
-        let _ = self.child.wait();
+        self.process.kill();
     }
 }
 
 /// Whether a program ended as one may that was asked to: well, or by the signal
 /// itself.
 pub fn is_orderly(status: ExitStatus) -> bool {
-    status.success() || status.signal() == Some(Signal::SIGINT as i32)
-}
-
-/// Passes on each line that a program prints; its bytes need not be UTF-8.
-fn listen(stream: impl Read + Send + 'static, index: usize, events: Sender<Event>) {
-    thread::spawn(move || {
-        let mut reader = BufReader::new(stream);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end().to_string();
-            // Nobody listens any more when the demo is over.
-            let _ = events.send(Event::Line(index, text));
-            line.clear();
-        }
-        let _ = events.send(Event::Closed(index));
-    });
+    status.success() || status.signal() == Some(SIGINT)
 }
 
 /// Passes on Ctrl-C, and what is typed if somebody sits at a terminal.

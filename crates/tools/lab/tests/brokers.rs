@@ -7,13 +7,18 @@ mod procfs;
 mod program;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 use std::{env, fs};
 
 use brokers::{Broker, Kind};
-use program::Program;
+use program::{Ended, Program};
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
+/// RabbitMQ takes 3 to 6 seconds alone on a machine, and here several start at once.
+const START: Duration = Duration::from_secs(60);
 /// Prints the brokers' URLs, and lives on.
 const TELL: &str = "echo $MQTT_URL; echo $AMQP_URL; exec sleep 1000";
 
@@ -29,6 +34,7 @@ impl Session {
         let unset = ["-u", "MQTT_URL", "-u", "AMQP_URL"];
         let command = [LAB, "brokers", "--", "sh", "-c", TELL];
         let mut lab = Program::start("env", &[&unset[..], &command].concat());
+        lab.patience = START;
         let mqtt = lab.address("mqtt://");
         let amqp = lab.address("amqp://");
         Session { lab, addresses: [mqtt, amqp] }
@@ -143,20 +149,96 @@ fn the_command_s_exit_status_is_passed_on_and_brokers_named_already_are_used() {
 }
 
 #[test]
-fn a_broker_that_cannot_start_says_why_with_the_end_of_its_log() {
+fn a_port_that_is_taken_is_told_before_anything_is_started() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     for kind in [Kind::Mosquitto, Kind::RabbitMq] {
         let Err(error) = Broker::start_on(kind, port) else { panic!("it started") };
-        let error = format!("{error:#}");
-        let start = format!("cannot start {} on port {port}: ", kind.name());
-        assert!(error.starts_with(&start), "{error}");
-        assert!(
-            error.contains("the port is in use; the end of its log:\n    "),
-            "{error}"
-        );
-        assert!(error.lines().count() > 2, "{error}");
+        let said = format!("cannot start {} on port {port}: ", kind.name());
+        assert_eq!(format!("{error:#}"), said + "the port is in use");
     }
+}
+
+/// A program in Mosquitto's place, and the brokers' answer to it. `$REAL` is Mosquitto,
+/// `$PORT` where it is to listen.
+fn with_a_mosquitto_that(script: &str, command: &str) -> Ended {
+    let folder = tempfile::tempdir().unwrap();
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder.path(), everybody.clone()).unwrap();
+    let path = folder.path().join("mosquitto");
+    let real = Kind::Mosquitto.find().unwrap().display().to_string();
+    let head = "PORT=$(sed -n 's/listener \\(.*\\) 127.*/\\1/p' $2)";
+    fs::write(&path, format!("#!/bin/sh\nREAL={real}\n{head}\n{script}\n")).unwrap();
+    fs::set_permissions(&path, everybody).unwrap();
+    let search = format!("{}:{}", folder.path().display(), env::var("PATH").unwrap());
+    let search = format!("PATH={search}");
+    let set = ["-u", "MQTT_URL", "AMQP_URL=amqp://broker.example", &search];
+    let lab = [LAB, "brokers", "--", "sh", "-c", command];
+    Program::run("env", &[&set[..], &lab].concat())
+}
+
+/// Mosquitto 2.1 says that it runs before it listens.
+#[test]
+fn a_broker_is_ready_when_it_answers_whatever_its_log_says_before() {
+    let script =
+        "echo running mosquitto as user: somebody >&2; sleep 1; exec $REAL $@";
+    // Nobody listens for a second: a client that came too early would be refused.
+    let client = "exec 3<>/dev/tcp/127.0.0.1/${MQTT_URL##*:} && echo connected";
+    let command = format!("exec bash -c '{client}'");
+    let ended = with_a_mosquitto_that(script, &command);
+    assert_eq!(ended.output, ["connected"], "{}", ended.errors);
+}
+
+#[test]
+fn a_broker_that_ends_says_why_with_the_end_of_its_log() {
+    let script = "echo running mosquitto as user: somebody >&2; echo no luck; exit 3";
+    let ended = with_a_mosquitto_that(script, "true");
+    assert_eq!(ended.code, Some(1));
+    let said = "it ended with exit status: 3; the end of its log:\n    ";
+    assert!(ended.errors.contains(said), "{}", ended.errors);
+    assert!(ended.errors.contains("    no luck"), "{}", ended.errors);
+}
+
+/// Between the choice of a port and the start another broker may take it, and would
+/// answer in the private one's place.
+#[test]
+fn another_broker_at_the_port_is_not_taken_for_the_private_one() {
+    let other = "setsid timeout 5 $REAL -p $PORT >/dev/null 2>&1 &";
+    let script =
+        format!("{other}\necho running mosquitto as user >&2; sleep 1; exit 1");
+    let ended = with_a_mosquitto_that(&script, "echo started");
+    assert_eq!((ended.code, ended.output), (Some(1), Vec::new()));
+    assert!(ended.errors.ends_with("the port is in use"), "{}", ended.errors);
+}
+
+/// Runs the one broker that the environment does not name, and kills its process.
+fn assert_its_death_is_told(named: &str, unnamed: &str, process: &str, broker: &str) {
+    let command = [LAB, "brokers", "--", "sh", "-c", TELL];
+    let mut lab =
+        Program::start("env", &[&["-u", unnamed, named], &command[..]].concat());
+    lab.patience = START;
+    lab.wait_for("");
+    let processes = procfs::descendants(lab.child.id());
+    let is_it = |id: &&u32| {
+        fs::read_to_string(format!("/proc/{id}/comm")).unwrap().trim() == process
+    };
+    let id = processes.iter().find(is_it).expect("the broker").to_string();
+    assert!(Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
+    let ended = lab.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.errors);
+    let said = format!("Error: {broker} has ended; the end of its log:");
+    assert!(ended.errors.contains(&said), "{}", ended.errors);
+    processes.into_iter().for_each(procfs::assert_gone);
+}
+
+#[test]
+fn mosquitto_s_death_ends_the_command_at_once_and_is_told() {
+    assert_its_death_is_told("AMQP_URL=a", "MQTT_URL", "mosquitto", "Mosquitto");
+}
+
+#[test]
+fn rabbitmq_s_death_ends_the_command_at_once_and_is_told() {
+    assert_its_death_is_told("MQTT_URL=m", "AMQP_URL", "beam.smp", "RabbitMQ");
 }
 
 /// The student's `make brokers`. Here or elsewhere somebody has RabbitMQ's port.

@@ -5,15 +5,12 @@ use std::fs::File;
 use std::io::ErrorKind::NotFound;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::{env, thread::sleep, time::Duration, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use brokers::lifeline;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use brokers::Process;
 use socket2::{SockAddr, Socket, Type};
 
 use crate::kernel::{self, Processors};
@@ -49,52 +46,42 @@ impl Program {
         command.args(&self.command[1..]).args(arguments);
         command.stdin(Stdio::null()).stderr(complaints.try_clone()?);
         command.stdout(if read_lines { Stdio::piped() } else { Stdio::null() });
-        command.process_group(0);
-        let mut start = || Ok(command.spawn()?);
+        let mut start = || Ok(Process::start(&mut command)?);
         let started = match processors {
             Some(processors) => processors.beside(start),
             None => start(),
         };
-        let child = started.with_context(|| format!("cannot start {}", self.name))?;
-        lifeline::started(-child.id().cast_signed())?;
-        Ok(Running { child, complaints })
+        let process =
+            started.with_context(|| format!("cannot start {}", self.name))?;
+        Ok(Running { process, complaints })
     }
 }
 
 /// A running program, ended with all its children when this value is dropped.
 pub struct Running {
-    child: Child,
+    process: Process,
     complaints: File,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let group = self.child.id().cast_signed();
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-        let _ = self.child.wait();
-        let _ = lifeline::ended(-group);
-    }
 }
 
 impl Running {
     pub fn cpu_seconds(&self) -> Result<f64> {
-        kernel::cpu_seconds(self.child.id())
+        kernel::cpu_seconds(self.process.id())
     }
 
     pub fn resident_kib(&self) -> Result<f64> {
-        kernel::resident_kib(self.child.id())
+        kernel::resident_kib(self.process.id())
     }
 
     /// The pipe of its standard output, once.
     pub fn lines(&mut self) -> Result<OwnedFd> {
-        Ok(self.child.stdout.take().context("its lines are not read")?.into())
+        Ok(self.process.take_output().context("its lines are not read")?.into())
     }
 
     /// Waits until it accepts a connection, or answers a datagram.
     pub fn wait_until_ready(&mut self, address: &SockAddr, kind: Type) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         while !answers(address, kind) {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.process.try_wait()? {
                 bail!("it ended at once: {status}; {}", self.complaints());
             }
             ensure!(Instant::now() < deadline, "it does not listen");
@@ -105,19 +92,9 @@ impl Running {
 
     /// Waits for its end, which should be one.
     pub fn wait(mut self, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                ensure!(
-                    status.success(),
-                    "it failed: {status}; {}",
-                    self.complaints()
-                );
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "it does not end");
-            sleep(Duration::from_millis(1));
-        }
+        let status = self.process.wait(patience)?.context("it does not end")?;
+        ensure!(status.success(), "it failed: {status}; {}", self.complaints());
+        Ok(())
     }
 
     /// The end of what it printed on standard error.
