@@ -14,63 +14,48 @@
 //! ```
 
 pub mod dissect;
+mod json;
 mod line;
 mod mermaid;
 mod options;
 mod pcap;
 mod record;
+mod tap;
 mod tcp;
 mod udp;
 
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
-use std::{fs, io};
 
 use anyhow::{Context, Result};
-use fastrand::Rng;
 use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Builder;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 pub use line::{Event, Line};
 pub use options::{Delay, Faults, Options, Percent, Point, Rate, Time};
 pub use record::Summary;
 
-use dissect::Direction;
 use record::{Finish, Recorder};
+use tap::Tap;
 
 /// Clients that the kernel keeps connected while they wait for `accept`.
 const BACKLOG: i32 = 4096;
 /// Bytes of datagrams that the kernel keeps while others are forwarded.
 const DATAGRAMS: usize = 4 << 20;
-/// Seeds are small numbers, which are easily typed again.
-const SEEDS: u64 = 1_000_000;
 
 /// A running wiretap. It ends, and closes all its connections, when it is dropped.
 pub struct Wiretap {
     tap: Arc<Tap>,
-    mermaid: Option<PathBuf>,
+    mermaid: Option<File>,
     /// Both are taken when it stops.
     stop: Option<oneshot::Sender<()>>,
     running: Option<(JoinHandle<()>, Finish)>,
-}
-
-/// What all connections share.
-struct Tap {
-    /// The wiretap's own.
-    address: SocketAddr,
-    target: String,
-    options: Options,
-    seed: u64,
-    recorder: Arc<Recorder>,
-    /// Told when the first connection has ended.
-    first_end: Notify,
-    cuts: Left,
-    swallows: Left,
-    freezes: Left,
 }
 
 impl Wiretap {
@@ -88,23 +73,15 @@ impl Wiretap {
             format!("cannot listen on {listen} (try another port)")
         })?;
         let address = socket.local_addr()?.as_socket().context("no address")?;
-        let (recorder, finish) = Recorder::start(&options, sink)?;
-        let times = options.faults.times.unwrap_or(1);
-        let tap = Arc::new(Tap {
-            address,
-            target: target.to_string(),
-            seed: options.faults.seed.unwrap_or_else(|| fastrand::u64(..SEEDS)),
-            recorder,
-            first_end: Notify::new(),
-            cuts: Left(times.into()),
-            swallows: Left(times.into()),
-            freezes: Left(times.into()),
-            options,
-        });
+        // Only a wiretap that runs empties what an earlier one has written.
+        let files = [open(&options.pcap)?, open(&options.mermaid)?];
+        files.iter().flatten().try_for_each(empty)?;
+        let [pcap, mermaid] = files;
+        let (recorder, finish) = Recorder::start(&options, pcap, sink)?;
+        let tap = Arc::new(Tap::new(address, target, options, recorder));
         // Last, since it must not be dropped here, where another one may run.
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let mermaid = tap.options.mermaid.clone();
         let serving = tap.clone();
         let thread = thread::spawn(move || {
             runtime.block_on(async {
@@ -137,10 +114,10 @@ impl Wiretap {
     /// Ends it, and writes the diagram if there is to be one.
     pub fn stop(mut self) -> Result<Summary> {
         self.end();
-        if let (Some(path), Some(text)) = (&self.mermaid, self.tap.recorder.diagram())
+        if let (Some(file), Some(text)) =
+            (&mut self.mermaid, self.tap.recorder.diagram())
         {
-            fs::write(path, text)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            file.write_all(text.as_bytes()).context("cannot write the diagram")?;
         }
         Ok(self.tap.recorder.summary())
     }
@@ -179,57 +156,21 @@ fn bind(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Opens a file to be written, if one is asked for; leaves what is in it.
+fn open(path: &Option<PathBuf>) -> Result<Option<File>> {
+    let Some(path) = path else { return Ok(None) };
+    let file = File::options().write(true).create(true).truncate(false).open(path);
+    file.map(Some).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A pipe or a terminal is as it is.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+}
+
 async fn serve(socket: Socket, tap: Arc<Tap>) -> io::Result<()> {
     match tap.options.udp {
-        true => {
-            udp::serve(tokio::net::UdpSocket::from_std(socket.into())?, tap).await
-        }
-        false => {
-            tcp::serve(tokio::net::TcpListener::from_std(socket.into())?, tap).await
-        }
-    }
-}
-
-impl Tap {
-    /// The chance of one direction of a connection: the same seed throws the same
-    /// dice for it, whatever the others do.
-    fn dice(&self, connection: u64, direction: Direction) -> Rng {
-        let base = Rng::with_seed(self.seed).u64(..);
-        // Seeds that are close to each other make alike beginnings; a fork's is not.
-        Rng::with_seed(base ^ (connection << 1 | direction as u64)).fork()
-    }
-
-    /// The target's addresses, the wiretap's own left out: it would forward to
-    /// itself, and that to itself, without end.
-    async fn target(&self) -> io::Result<Vec<SocketAddr>> {
-        let addresses = tokio::net::lookup_host(&self.target).await?;
-        let own = self.address;
-        let is_own = |address: &SocketAddr| {
-            address.port() == own.port()
-                && (address.ip() == own.ip() || own.ip().is_unspecified())
-        };
-        let addresses: Vec<_> =
-            addresses.filter(|address| !is_own(address)).collect();
-        match addresses.is_empty() {
-            true => Err(io::Error::other("that is the wiretap itself")),
-            false => Ok(addresses),
-        }
-    }
-}
-
-/// How often a fault may still happen.
-struct Left(AtomicU32);
-
-impl Left {
-    fn take(&self) -> bool {
-        let (order, less) = (Ordering::Relaxed, |left: u32| left.checked_sub(1));
-        self.0.fetch_update(order, order, less).is_ok()
-    }
-}
-
-fn other(direction: Direction) -> Direction {
-    match direction {
-        Direction::ToServer => Direction::ToClient,
-        Direction::ToClient => Direction::ToServer,
+        true => udp::serve(UdpSocket::from_std(socket.into())?, tap).await,
+        false => tcp::serve(TcpListener::from_std(socket.into())?, tap).await,
     }
 }

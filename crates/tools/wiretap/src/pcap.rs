@@ -6,10 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
 use etherparse::{IpHeaders, PacketBuilder, PacketBuilderStep};
 
 use crate::dissect::Direction;
@@ -46,9 +44,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn create(path: &Path) -> Result<Writer> {
-        let file = File::create(path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    pub fn start(file: File) -> io::Result<Writer> {
         let mut file = BufWriter::new(file);
         // The magic number says microseconds, and the byte order of all numbers.
         file.write_all(&0xa1b2_c3d4_u32.to_le_bytes())?;

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
+use std::fs::File;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-use anyhow::Result;
 
 use crate::dissect::{Direction, Message};
 use crate::line::{Event, Line, arrow};
@@ -73,9 +73,10 @@ impl Finish {
 impl Recorder {
     pub fn start(
         options: &Options,
+        pcap: Option<File>,
         sink: impl Fn(Line) + Send + 'static,
-    ) -> Result<(Arc<Recorder>, Finish)> {
-        let writer = options.pcap.as_deref().map(pcap::Writer::create).transpose()?;
+    ) -> io::Result<(Arc<Recorder>, Finish)> {
+        let writer = pcap.map(pcap::Writer::start).transpose()?;
         let (lines, printing) = mpsc::sync_channel(LINES_WAITING);
         let (packets, writing) = mpsc::sync_channel(PACKETS_WAITING);
         let (working, finish) = mpsc::channel();
@@ -234,7 +235,7 @@ fn print_lines(lines: &Receiver<Line>, sink: impl Fn(Line)) {
 fn write_packets(
     mut writer: pcap::Writer,
     packets: Receiver<Packet>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     loop {
         // Blocks until there is something to write.
         let Ok(packet) = packets.recv() else { return Ok(()) };

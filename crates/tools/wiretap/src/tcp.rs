@@ -21,7 +21,7 @@ use crate::dissect::{Direction, Dissector, Message};
 use crate::line::{Event, HEX_MOST};
 use crate::options::{Delay, Point};
 use crate::pcap::Content;
-use crate::{Tap, other};
+use crate::tap::Tap;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What makes `accept` fail, no more open files say, needs time to pass.
@@ -458,7 +458,7 @@ impl Connection {
         way: Direction,
         mut piece: &[u8],
     ) -> Result<(), Broken> {
-        let receiver = other(way);
+        let receiver = way.other();
         let to = &self.sockets[receiver as usize];
         while !piece.is_empty() {
             let error = match to.try_write(piece) {

@@ -13,11 +13,11 @@ use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use crate::Tap;
 use crate::dissect::{Direction, Message};
 use crate::line::{Event, HEX_MOST};
 use crate::options::{Faults, Percent, Point};
 use crate::pcap::Content;
+use crate::tap::Tap;
 
 /// No datagram is longer.
 const LONGEST: usize = 65_535;

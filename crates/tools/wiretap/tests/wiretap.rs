@@ -9,7 +9,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
+use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
+use wiretap::dissect::{Direction, Dissector, Protocol};
 use wiretap::{Event, Options, Wiretap};
 
 #[cfg(target_os = "linux")]
@@ -333,10 +335,12 @@ fn what_a_peer_sends_cannot_steer_the_terminal() {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_end_it_with_0_a_summary_and_its_connections_closed() {
-    for signal in ["INT", "TERM"] {
+fn ctrl_c_sigterm_and_a_closed_terminal_end_it_with_0_a_summary_and_its_diagram() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let diagram = file(&format!("{signal}.mmd"));
         let (listener, target) = listen();
-        let (wiretap, address) = tap(&target, &[]);
+        let (wiretap, address) =
+            tap(&target, &["--mermaid", diagram.to_str().unwrap()]);
         let (client, server) = pair(&listener, address);
         send(&client, b"open");
         receive(&server, 4);
@@ -347,6 +351,163 @@ fn ctrl_c_and_sigterm_end_it_with_0_a_summary_and_its_connections_closed() {
         assert!(
             ended.output.contains(&"Summary: 1 connection, 1 message".to_string())
         );
+        let drawn = fs::read_to_string(&diagram).unwrap();
+        assert!(drawn.ends_with("C->>S: text open\n"), "{signal}: {drawn}");
+        fs::remove_file(diagram).unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nohup_keeps_it_running_when_the_terminal_is_closed() {
+    let (listener, target) = listen();
+    let command = "trap '' HUP; exec \"$@\"";
+    let arguments = ["-c", command, "sh", WIRETAP, "127.0.0.1:0", &target];
+    let mut wiretap = Program::start("sh", &arguments);
+    let line = wiretap.wait_for("Wiretap listening on ");
+    let address = line.split_once(',').unwrap().0.parse().unwrap();
+    wiretap.signal("HUP");
+    let (client, server) = pair(&listener, address);
+    send(&client, b"still there");
+    assert_eq!(receive(&server, 11), b"still there");
+    finish(wiretap);
+}
+
+/// The output of a wiretap whose standard output is a terminal.
+#[cfg(unix)]
+fn on_a_terminal(variables: &[(&str, &str)]) -> String {
+    let (listener, target) = listen();
+    let ends = nix::pty::openpty(None, None).unwrap();
+    let mut command = Command::new(WIRETAP);
+    command.args(["127.0.0.1:0", &target, "--once", "--cut-after", "2messages"]);
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.env("TERM", "xterm").envs(variables.iter().copied()).stdout(ends.slave);
+    let mut wiretap = command.spawn().unwrap();
+    // Here it still holds the terminal's other end, whose output would never end.
+    drop(command);
+    let mut terminal = BufReader::new(fs::File::from(ends.master));
+    let mut shown = String::new();
+    terminal.read_line(&mut shown).unwrap();
+    let address = shown.split([' ', ',']).nth(3).unwrap().parse().unwrap();
+    let (client, server) = pair(&listener, address);
+    send(&client, b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00");
+    receive(&server, 14);
+    send(&server, b"\x20\x02\x00\x00");
+    receive_all(&client);
+    // Linux calls the end of a terminal an error.
+    while terminal.read_line(&mut shown).is_ok_and(|length| length > 0) {}
+    assert_eq!(wiretap.wait().unwrap().code(), Some(0));
+    shown
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminal_shows_direction_header_and_faults_in_colours() {
+    let shown = on_a_terminal(&[]);
+    let green = "\u{1b}[32mclient -> server\u{1b}[0m";
+    assert!(shown.contains(&format!("{green}  connected from ")), "{shown:?}");
+    assert!(shown.contains("\u{1b}[35mclient <- server\u{1b}[0m"), "{shown:?}");
+    assert!(shown.contains("\u{1b}[36m(14 header)\u{1b}[0m  "), "{shown:?}");
+    assert!(shown.contains("\u{1b}[1m\u{1b}[31mFAULT: cut"), "{shown:?}");
+    let shown = on_a_terminal(&[("NO_COLOR", "1")]);
+    assert!(shown.contains("client -> server  connected from "), "{shown:?}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
+fn each_event_is_an_object_of_json_as_the_readme_shows() {
+    let (listener, target) = listen();
+    let arguments = ["127.0.0.1:0", &*target, "--once", "--json"];
+    let mut wiretap = Program::start(WIRETAP, &arguments);
+    let line = wiretap.output_up_to("").remove(0);
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let (client, server) = pair(&listener, address_of(&ready));
+    send(&client, b"Hello, world");
+    send(&server, &receive(&server, 12));
+    receive(&client, 12);
+    drop(client);
+    receive_all(&server);
+    drop(server);
+    let command =
+        "cargo run -q -p wiretap -- 127.0.0.1:65433 127.0.0.1:65432 --once --json";
+    assert_shown(include_str!("../README.md"), command, &wiretap.end().output);
+}
+
+fn address_of(ready: &Value) -> SocketAddr {
+    assert_eq!(ready["event"], "listening");
+    ready["address"].as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn json_has_every_byte_and_nothing_that_steers_a_terminal() {
+    let (listener, target) = listen();
+    let options = ["--json", "--hex", "--as", "raw", "--cut-after", "2messages"];
+    let arguments = [&["127.0.0.1:0", &*target], &options[..]].concat();
+    let mut wiretap = Program::start(WIRETAP, &arguments);
+    let ready: Value = serde_json::from_str(&wiretap.wait_for("")).unwrap();
+    assert_eq!(ready["faults"], "cut after 2 messages");
+    let (client, server) = pair(&listener, address_of(&ready));
+    send(&client, "\u{9b}2J\u{202e}".as_bytes());
+    receive(&server, 7);
+    send(&client, b"\xff");
+    receive_all(&client);
+    let ended = finish(wiretap);
+    let steers = |c: char| c.is_control() || c == '\u{202e}';
+    assert!(!ended.output.iter().any(|line| line.contains(steers)));
+    let events = ended.output.iter().map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<Value> = events.collect();
+    let named = |name| events.iter().filter(move |event| event["event"] == name);
+    let messages: Vec<&Value> = named("message").collect();
+    assert_eq!(messages[0]["payload"], "\u{9b}2J\u{202e}");
+    assert_eq!(messages[0]["hex"], "c2 9b 32 4a e2 80 ae");
+    assert_eq!(messages[1]["payload_hex"], "ff");
+    assert_eq!(messages[1]["direction"], "to_server");
+    let what = "cut: the connection is reset both ways";
+    assert_eq!(named("fault").next().unwrap()["what"], what);
+    let summary = events.last().unwrap();
+    assert_eq!(summary["faults"]["cut"], 1);
+    assert_eq!(summary["to_server"]["bytes"], 8);
+}
+
+#[test]
+fn the_readme_lists_all_events_of_json_and_their_fields() {
+    let (way, client) = (Direction::ToServer, SocketAddr::from(([127, 0, 0, 1], 1)));
+    let mut message = Dissector::new(Some(Protocol::Raw)).push(way, b"x");
+    let events = [
+        Event::Connected(client),
+        Event::FirstDatagram(client),
+        Event::Message(message.remove(0), vec![1]),
+        Event::End(way),
+        Event::Reset(way),
+        Event::Fault(Some(way), String::new()),
+        Event::Trouble(String::new()),
+        Event::LeftOut(1),
+    ];
+    let lines = events.map(|event| {
+        let line = wiretap::Line {
+            time: Duration::ZERO,
+            connection: 1,
+            numbered: false,
+            event,
+        };
+        line.json()
+    });
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let wiretap =
+        Wiretap::start(listen, "127.0.0.1:1", Options::default(), |_| {}).unwrap();
+    let (ready, summary) = (wiretap.json(), wiretap.stop().unwrap().json());
+    let readme = include_str!("../README.md");
+    for line in lines.iter().chain([&ready, &summary]) {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let name = event["event"].as_str().unwrap();
+        let row = format!("| `{name}` |");
+        assert!(readme.contains(&row), "the README does not list {name}");
+        for field in event.as_object().unwrap().keys() {
+            let field = format!("`{field}`");
+            assert!(readme.contains(&field), "the README does not explain {field}");
+        }
     }
 }
 
@@ -420,6 +581,32 @@ fn nonsense_exits_with_2_and_what_cannot_be_had_with_1() {
     assert_eq!(ended.code, Some(1));
     let error = format!("Error: cannot listen on {taken} (try another port)");
     assert!(ended.errors.starts_with(&error), "{}", ended.errors);
+}
+
+#[test]
+fn a_wiretap_that_cannot_start_leaves_what_an_earlier_one_has_written() {
+    let (drawn, recorded) = (file("earlier.mmd"), file("earlier.pcap"));
+    let files = [&drawn, &recorded].map(|path| path.to_str().unwrap());
+    files.iter().for_each(|path| fs::write(path, "earlier").unwrap());
+    let run = |listen: &str, mermaid: &str, pcap: &str| {
+        let files = ["--mermaid", mermaid, "--pcap", pcap];
+        let ended =
+            Program::run(WIRETAP, &[&[listen, "127.0.0.1:1"], &files[..]].concat());
+        assert_eq!(ended.code, Some(1), "{}", ended.errors);
+    };
+    let (listener, taken) = listen();
+    run(&taken, files[0], files[1]);
+    run("127.0.0.1:0", files[0], "/no/such/folder/file");
+    run("127.0.0.1:0", "/no/such/folder/file", files[1]);
+    for path in files {
+        assert_eq!(fs::read_to_string(path).unwrap(), "earlier", "{path}");
+    }
+    let (wiretap, _) = tap(&taken, &["--mermaid", files[0], "--pcap", files[1]]);
+    assert_eq!(fs::read_to_string(files[0]).unwrap(), "");
+    finish(wiretap);
+    assert!(fs::read_to_string(files[0]).unwrap().starts_with("sequenceDiagram\n"));
+    drop(listener);
+    files.iter().for_each(|path| fs::remove_file(path).unwrap());
 }
 
 /// Claim 21: a read is not a message.

@@ -19,7 +19,7 @@ use std::mem;
 
 use clap::ValueEnum;
 
-pub use reader::printable;
+pub use reader::{printable, steers};
 
 /// How many bytes of a payload are kept to be shown.
 pub const SHOWN: usize = 200;
@@ -38,6 +38,15 @@ pub enum Direction {
     ToServer,
     /// The server sent them.
     ToClient,
+}
+
+impl Direction {
+    pub fn other(self) -> Direction {
+        match self {
+            Direction::ToServer => Direction::ToClient,
+            Direction::ToClient => Direction::ToServer,
+        }
+    }
 }
 
 /// What a connection speaks. HTTP goes on as WebSocket by itself after an upgrade.

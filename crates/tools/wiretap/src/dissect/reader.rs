@@ -28,13 +28,9 @@ pub fn printable(data: &[u8]) -> String {
     let mut out = String::with_capacity(data.len().min(804));
     for chunk in data[..data.len().min(804)].utf8_chunks() {
         for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
+            match steers(c) {
+                true => out.extend(c.escape_unicode()),
+                false => out.push(c),
             }
         }
         out.extend(chunk.invalid().escape_ascii().map(char::from));
@@ -43,4 +39,11 @@ pub fn printable(data: &[u8]) -> String {
         out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
     }
     out
+}
+
+/// Whether a terminal obeys it: controls, and marks that turn the direction of text.
+pub fn steers(c: char) -> bool {
+    let is_mark = |c| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}');
+    let is_turn = |c| matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_mark(c) || is_turn(c)
 }
