@@ -2,6 +2,7 @@
 //! test has the claim and its number in the list of claims.
 #![cfg(target_os = "linux")] // Many of them look into /proc.
 
+mod choosing;
 mod event_loop;
 #[path = "../examples/mod.rs"]
 mod examples;
