@@ -1,59 +1,22 @@
 // How Marp makes the deck: the theme with its fonts; code, transcripts and diagrams taken
 // from their sources. Nothing in the result asks the network for anything.
 import { readFileSync } from 'node:fs'
+import { code, read, transcripts } from './source.mjs'
 
-const read = (path, encoding) => readFileSync(new URL(path, import.meta.url), encoding)
 const escape = (text) =>
   text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c])
 
 function font(family, file, weight) {
-  const data = read(`node_modules/@fontsource/${file}-latin-${weight}-normal.woff2`, 'base64')
+  const path = `node_modules/@fontsource/${file}-latin-${weight}-normal.woff2`
+  const data = readFileSync(new URL(path, import.meta.url), 'base64')
   return `@font-face { font-family: '${family}'; font-weight: ${weight};
     src: url('data:font/woff2;base64,${data}') format('woff2'); }`
 }
 
 const theme = () =>
-  read('theme.css', 'utf8') +
+  read('theme.css') +
   [400, 600, 700].map((w) => font('Source Sans 3', 'source-sans-3/files/source-sans-3', w)).join('') +
   [400, 600].map((w) => font('JetBrains Mono', 'jetbrains-mono/files/jetbrains-mono', w)).join('')
-
-/**
- * The items of a file laid out by rustfmt, or of the script of a page, with their names.
- * crates/tools/claims/tests/source/mod.rs finds them by the same rules, so that `make check` knows
- * without Node that an item exists and fits.
- */
-function items(text) {
-  const script = text.match(/^ *<script>\n(.*?)^ *<\/script>/ms)
-  if (script) text = script[1].replace(/^ {4}/gm, '')
-  const found = []
-  let lines = []
-  let declaration
-  for (const line of text.split('\n')) {
-    if (line.startsWith('//!') || (!lines.length && /^(use .*)?$/.test(line))) continue
-    lines.push(line)
-    if (!declaration && !/^(\/\/|#\[|[\s)])/.test(line)) declaration = line
-    const ends =
-      /^[})\]]+;?$/.test(line) || (/[;}]( \/\/.*)?$/.test(line) && (line === declaration || /=$/.test(declaration)))
-    if (declaration && ends) {
-      const name = declaration.match(/\b(?:fn|struct|enum|const|static|type|function) (\w+)/)?.[1]
-      found.push({ name, lines })
-      lines = []
-      declaration = undefined
-    }
-  }
-  return found
-}
-
-/** The lines of the items that a link names: `file.rs#main` or `file.rs#LIMIT,serve`. */
-function code(path, names) {
-  const all = items(read(path, 'utf8'))
-  const lines = names.split(',').map((name) => {
-    const found = all.filter((item) => item.name === name)
-    if (found.length !== 1) throw new Error(`${path} has ${found.length} items named ${name}`)
-    return found[0].lines.join('\n')
-  })
-  return lines.join('\n\n')
-}
 
 /** Cuts highlighted HTML into lines: a span that goes on is closed and opened again. */
 function htmlLines(html) {
@@ -91,10 +54,9 @@ function codeFigure(marp, path, names, ranges) {
     <figcaption>${escape(path.replace('../', ''))}</figcaption></figure>`
 }
 
-/** What a README shows under "Run": each command with its output. The title chooses. */
-function transcripts(path, chosen) {
-  const section = read(path, 'utf8').split('\n## ').find((part) => part.startsWith('Run\n'))
-  const all = [...section.matchAll(/```text\n(\$.*?)\n```/gs)].map((match) => match[1])
+/** The transcripts of a README; the title of the link chooses some of them. */
+function terminalFigure(path, chosen) {
+  const all = transcripts(path)
   const blocks = chosen ? chosen.split(',').map((n) => all[n - 1]) : all
   const html = blocks.map((block) => {
     const [command, ...output] = block.split('\n')
@@ -121,10 +83,10 @@ function plugin(md) {
       if (path && alone) {
         const title = first.attrGet('title')
         const run = path.endsWith('.md') && names === 'run'
-        html = run ? transcripts(path, title) : codeFigure(marp, path, names, title)
+        html = run ? terminalFigure(path, title) : codeFigure(marp, path, names, title)
       } else if (image && image.attrGet('src').endsWith('.svg')) {
         // Not as an image, which could not use the deck's fonts.
-        const svg = read(image.attrGet('src'), 'utf8')
+        const svg = read(image.attrGet('src'))
         html = `<div class="diagram" role="img" aria-label="${escape(image.content)}">${svg}</div>`
       } else {
         token.children?.forEach((child) => isLocal(child) && moveLink(child))

@@ -35,7 +35,7 @@ fn serve_next_client(listener: &TcpListener) -> Result<()> {
     let (mut connection, peer) = listener.accept().context("Cannot accept")?;
     println!("Connected by {peer}");
     let lost = || format!("Lost connection with {peer}");
-    let mut buffer = [0; 1024]; // A maximum. Reads need not match the client's writes.
+    let mut buffer = [0; 1024]; // A maximum. Reads need not match the peer's writes.
     loop {
         // Blocks until bytes arrive. None arrive once the client has stopped sending.
         let length = connection.read(&mut buffer).with_context(lost)?;
@@ -43,7 +43,7 @@ fn serve_next_client(listener: &TcpListener) -> Result<()> {
             break;
         }
         println!("Received: {:.200}", printable(&buffer[..length]));
-        // Blocks while the client does not read. A plain `write` may send only a part.
+        // Blocks while the client does not read. A plain `write` may send only part.
         connection.write_all(&buffer[..length]).with_context(lost)?;
     }
     println!("Closing connection with {peer}");
@@ -78,7 +78,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A client that loses its power never says so: after a minute the kernel asks.
     let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
     socket.set_tcp_keepalive(&silence)?;
-    // Without this a short piece waits, up to 40 ms, until the last one is acknowledged.
+    // Without this a short piece waits up to 40 ms until the last is acknowledged.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(128)?; // Clients that the kernel connects before `accept`.

@@ -49,13 +49,19 @@ pub fn programs() -> Vec<(PathBuf, String)> {
 /// The items of a file laid out by rustfmt: each ends with the first line of closing
 /// brackets alone in column 0, unless it is whole before.
 ///
-/// slides/marp.config.mjs finds them by the same rules.
+/// `items` in slides/source.mjs is its twin, for the deck; slides/items.sample.txt holds
+/// both to the same result.
 pub fn items(text: &str) -> Vec<Item<'_>> {
     let mut items = Vec::new();
     let mut lines: Vec<&str> = Vec::new();
     let mut declaration = None;
     for line in text.lines().filter(|line| !line.starts_with("//!")) {
-        if lines.is_empty() && (line.is_empty() || line.starts_with("use ")) {
+        if declaration.is_none() && line.is_empty() {
+            // A comment that stands alone belongs to no item.
+            lines.clear();
+            continue;
+        }
+        if lines.is_empty() && line.starts_with("use ") {
             continue;
         }
         lines.push(line);
