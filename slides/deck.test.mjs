@@ -20,19 +20,27 @@ const rust = (folder) => files(folder).filter((path) => path.endsWith('.rs'))
 const textOf = (paths) => paths.map((path) => read(new URL(path, root))).join('\n')
 
 test('every listing names an item and fits', () => {
-  for (const slide of all) {
-    for (const { path, part, title } of shown(slide)) {
-      if (path.endsWith('.md')) continue
-      const where = `"${slide.title}": ${path}#${part}`
-      const lines = code(path, part).split('\n')
-      assert(lines.length <= LINES, `${where} has ${lines.length} lines`)
-      assert(lines.every((line) => [...line].length <= COLUMNS), `${where} is too wide`)
-      for (const number of title.split(/[|,-]/).filter(Boolean)) {
-        assert(number >= 1 && number <= lines.length, `${where} has no line ${number}`)
-      }
-    }
-  }
+  const listings = all.flatMap((slide) => shown(slide).map((link) => ({ slide, ...link })))
+  const wrong = listings
+    .filter(({ path }) => !path.endsWith('.md'))
+    .flatMap(({ slide, ...link }) => wrongIn(link).map((what) => `"${slide.title}": ${link.path}#${link.part} ${what}`))
+  assert.deepEqual(wrong, [])
 })
+
+function wrongIn({ path, part, title }) {
+  let lines
+  try {
+    lines = code(path, part).split('\n')
+  } catch (error) {
+    return [error.message]
+  }
+  const wrong = title.split(/[|,-]/).filter((number) => number && !(number >= 1 && number <= lines.length))
+  return [
+    ...(lines.length > LINES ? [`has ${lines.length} lines`] : []),
+    ...(lines.some((line) => [...line].length > COLUMNS) ? ['is too wide'] : []),
+    ...wrong.map((number) => `has no line ${number}`),
+  ]
+}
 
 test('every program is shown', () => {
   const paths = all.flatMap(shown).map(({ path }) => path)
