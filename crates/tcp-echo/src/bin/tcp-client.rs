@@ -1,7 +1,7 @@
 //! A blocking TCP client: sends one message and waits for its echo.
 //!
-//! Contract: connects to HOST:PORT; sends MESSAGE and closes its sending side; expects
-//!           the same bytes and the end of the stream; then ends. TCP is RFC 9293.
+//! Contract: connects to HOST:PORT; sends MESSAGE, closes its sending side; expects the
+//!           same bytes and the end of the stream; then ends. TCP is RFC 9293.
 //! Slide:    Python TCP Client, tcp_client.py
 //! Run:      1$ cargo run -p tcp-echo
 //!           2$ cargo run -p tcp-echo --bin tcp-client
@@ -19,13 +19,13 @@ fn main() -> Result<()> {
     let Arguments { server, message, hold } = Arguments::parse();
     let mut connection = connect(&server).map_err(|e| cannot_connect(&server, e))?;
     thread::sleep(Duration::from_secs(hold));
-    // Blocks until the kernel has taken all of it. A plain `write` may send only a part.
+    // Blocks until the kernel has taken all of it. A plain `write` may send less.
     connection.write_all(message.as_bytes()).context("cannot send")?;
     // The end of the message: TCP is a stream, and has no other mark for it.
     connection.shutdown(Shutdown::Write).context("cannot send")?;
     let mut echo = Vec::new();
-    // Blocks until the end of the stream, since an echo may arrive in pieces. One byte
-    // more than expected is enough to see that a reply is wrong.
+    // Blocks until the end of the stream: an echo may arrive in pieces. One byte more
+    // than expected is enough to see that a reply is wrong.
     let mut reply = connection.take(message.len() as u64 + 1);
     reply.read_to_end(&mut echo).context("no echo")?;
     ensure!(echo == message.as_bytes(), "a wrong echo: {:.200}", printable(&echo));
@@ -50,7 +50,7 @@ fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_read_timeout(Some(TURN_TIMEOUT))?;
     socket.set_write_timeout(Some(TURN_TIMEOUT))?;
-    // Blocks until the handshake is done: after three segments both sides are connected.
+    // Blocks until the handshake is done: three segments connect both sides.
     socket.connect_timeout(&address.into(), CONNECT_TIMEOUT)?;
     println!("Connected to {address}");
     Ok(socket.into())
@@ -60,9 +60,9 @@ fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Sends a message to a TCP echo server and prints the echo (RFC 9293).
 ///
-/// Gives up when connecting to an address takes 5 seconds, or when nothing arrives for
-/// 30. Looking a name up takes as long as the system lets it. Exit status: 1 when there
-/// is no echo or a wrong one, 2 for a wrong argument.
+/// Gives up when connecting to an address takes 5 seconds, or when nothing arrives
+/// for 30. Looking a name up takes as long as the system lets it. Exit status: 1 when
+/// there is no echo or a wrong one, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried
@@ -77,7 +77,7 @@ struct Arguments {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The server serves nobody else before it is done with one client: our turn may be late.
+/// The server finishes with one client before it serves the next: we may have to wait.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 const HINT: &str = " (is the server running? cargo run -p tcp-echo)";
