@@ -1,7 +1,7 @@
 //! A blocking TCP client: sends one message and waits for its echo.
 //!
-//! Contract: connects to HOST:PORT; sends MESSAGE, closes its sending side; expects the
-//!           same bytes and the end of the stream; then ends. TCP is RFC 9293.
+//! Contract: connects to HOST:PORT; sends MESSAGE, closes its sending side; expects
+//!           the same bytes and the end of the stream; then ends. TCP is RFC 9293.
 //! Slide:    Python TCP Client, tcp_client.py
 //! Run:      1$ cargo run -p tcp-echo
 //!           2$ cargo run -p tcp-echo --bin tcp-client
@@ -77,7 +77,7 @@ struct Arguments {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The server finishes with one client before it serves the next: we may have to wait.
+/// The server finishes with one client before it serves the next: we may wait.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 const HINT: &str = " (is the server running? cargo run -p tcp-echo)";
