@@ -39,6 +39,7 @@ package() {
         *:cc) echo gcc ;;
         apt-get:mosquitto_*) echo mosquitto-clients ;;
         *:mosquitto_*) echo mosquitto ;;
+        dnf:shellcheck) echo ShellCheck ;;
         dnf:tshark | pacman:tshark) echo wireshark-cli ;;
         brew:tshark) echo wireshark ;;
         brew:node) echo node ;;
