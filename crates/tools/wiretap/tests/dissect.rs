@@ -60,9 +60,7 @@ fn stream() -> impl Strategy<Value = Stream> {
 }
 
 fn protocol() -> impl Strategy<Value = Option<Protocol>> {
-    let protocols = [Protocol::Http, Protocol::Mqtt, Protocol::Amqp, Protocol::Zmtp];
-    let protocols = protocols.into_iter().map(Some);
-    select(protocols.chain([None, Some(Protocol::Raw)]).collect::<Vec<_>>())
+    select([&[None], &Protocol::value_variants().iter().copied().map(Some).collect::<Vec<_>>()[..]].concat())
 }
 
 /// Sizes of pieces, used over and over.

@@ -6,7 +6,9 @@
 
 mod amqp;
 mod find;
+mod frames;
 mod http;
+mod lines;
 mod mqtt;
 mod raw;
 mod reader;
@@ -60,6 +62,10 @@ pub enum Protocol {
     Amqp,
     /// ZMTP 3.0 and 3.1, the protocol of ZeroMQ
     Zmtp,
+    /// Lines of text; it must be said, since any text has lines
+    Lines,
+    /// Frames: a length of 4 bytes in network order, then the payload; it must be said
+    Frames,
     /// Nothing known: text or bytes
     Raw,
 }
@@ -210,6 +216,8 @@ impl Dissector {
             Protocol::Mqtt => Some(Box::<mqtt::Mqtt>::default()),
             Protocol::Amqp => Some(Box::<amqp::Amqp>::default()),
             Protocol::Zmtp => Some(Box::<zmtp::Zmtp>::default()),
+            Protocol::Lines => Some(Box::new(lines::Lines)),
+            Protocol::Frames => Some(Box::new(frames::Frames)),
             Protocol::Raw => None,
         };
     }
@@ -324,7 +332,8 @@ impl Lane {
         let message = self.message.get_or_insert(new);
         let (header, early) = self.head.split_at(self.head.len() - piece.early);
         message.header += header.len() as u64;
-        message.payload.extend(early);
+        let room = SHOWN - message.payload.len();
+        message.payload.extend(early.iter().take(room));
         self.head.clear();
         self.wanted = 1;
         self.piece = piece;

@@ -1,0 +1,122 @@
+//! The store of `lines-server` behind frames: a length, then so many bytes of JSON.
+//!
+//! Contract: binds ADDR:PORT; expects frames: 4 bytes of length, big-endian, then a JSON
+//!           object such as `{"do":"get","key":"greeting"}`; answers each with a frame,
+//!           in order; ends on Ctrl-C. JSON is RFC 8259, TCP is RFC 9293.
+//! Slide:    Sockets vs. REST APIs (raw sockets: custom protocol)
+//! Run:      1$ cargo run -p tcp-messages --bin frames-server
+//!           2$ cargo run -p tcp-messages --bin frames-client
+//! See:      `Received from 127.0.0.1:<port>: {"do":"get","key":"greeting"}`.
+
+use std::sync::{Arc, Mutex};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Error, Result, bail, ensure};
+use clap::Parser;
+use futures_util::{SinkExt, StreamExt, TryFutureExt};
+use serde_json::{Value, json};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::time::{sleep, timeout};
+use tokio::{io::AsyncWriteExt, net::TcpListener, net::TcpStream};
+use tokio_util::codec::length_delimited::Builder;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let Arguments { address } = Arguments::parse();
+    rlimit::increase_nofile_limit(MAX_CLIENTS as u64 + 64)?;
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    println!("Frames server listening on {}", listener.local_addr()?);
+    let store = Arc::new(Store::default());
+    loop {
+        if let Err(error) = start_task(&listener, &store).await {
+            eprintln!("Cannot serve a client: {error}");
+            sleep(Duration::from_millis(100)).await; // What failed may pass.
+        }
+    }
+}
+
+/// Answers one client's requests, in order.
+async fn serve(client: TcpStream, peer: SocketAddr, store: Arc<Store>) -> Result<()> {
+    let mut frames = Builder::new().max_frame_length(MAX_FRAME).new_framed(client);
+    // Waits until a frame is complete, however many reads that takes. A length over the
+    // limit is an error before any memory is taken for it, and ends the loop.
+    while let Some(frame) = frames.next().await {
+        let result =
+            frame.map_err(Error::from).and_then(|f| answer(&f, peer, &store));
+        let reply = result.unwrap_or_else(|why| json!({"error": why.to_string()}));
+        // Waits while the client does not read. Nothing is read from it meanwhile.
+        timeout(PATIENCE, frames.send(reply.to_string().as_bytes())).await??;
+    }
+    frames.get_mut().shutdown().await?;
+    // To close while bytes are unread is a reset, which may destroy the last replies.
+    tokio::io::copy(frames.get_mut(), &mut tokio::io::sink()).await?;
+    println!("Closing connection with {peer}");
+    Ok(())
+}
+
+/// Does what one frame asks for, and returns the reply.
+fn answer(frame: &[u8], peer: SocketAddr, store: &Store) -> Result<Value> {
+    println!("Received from {peer}: {:.200}", printable(frame));
+    let request: Value = serde_json::from_slice(frame)?;
+    let text = |name| request[name].as_str().context(format!("no text '{name}'"));
+    let mut store = store.lock().expect("no task panics while it has the lock");
+    Ok(match text("do")? {
+        "set" => {
+            let (key, value) = (text("key")?, text("value")?);
+            ensure!((1..=32).contains(&key.len()), "a key has 1 to 32 bytes");
+            ensure!(store.len() < MAX_KEYS || store.contains_key(key), "it is full");
+            store.insert(key.to_string(), value.to_string());
+            json!({"ok": true})
+        }
+        "get" => json!({"value": store.get(text("key")?).context("no such key")?}),
+        "list" => json!({"keys": store.keys().collect::<Vec<_>>()}),
+        _ => bail!("unknown request"),
+    })
+}
+
+// Set-up.
+
+/// Keeps values under keys for TCP clients, which ask for them in frames (RFC 9293).
+///
+/// A frame is 4 bytes of length, big-endian, and JSON: {"do":"set","key":K,"value":V},
+/// {"do":"get","key":K} or {"do":"list"}. Prints each connection and each
+/// request. Serves 1000 clients at once; further ones wait. A client that reads nothing
+/// for 5 seconds while a reply waits is let go. Runs until Ctrl-C, and then the store is
+/// gone. Exit status: 1 when it cannot listen, 2 for a wrong argument.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen: an IP address of this machine and a port, 0 for any free port
+    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:65436")]
+    address: SocketAddr,
+}
+
+/// What all clients share. Its bounds keep a client from filling the server's memory.
+type Store = Mutex<BTreeMap<String, String>>;
+
+const MAX_FRAME: usize = 32 * 1024; // Bytes of a request, and so of a value.
+const MAX_KEYS: usize = 100; // So that the reply to `list` is no longer than that.
+const MAX_CLIENTS: usize = 1000;
+/// How long a reply may wait for a client that does not read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits for a client and gives it a task of its own.
+async fn start_task(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
+    // Each task shares the store, and gives its share back whatever ends the task.
+    ensure!(Arc::strong_count(store) <= MAX_CLIENTS, "{MAX_CLIENTS} are connected");
+    let (client, peer) = listener.accept().await?;
+    // Without this a short reply waits, up to 40 ms, until the last one is acknowledged.
+    client.set_nodelay(true)?;
+    // A client that loses its power never says so: after a minute the kernel asks.
+    let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
+    SockRef::from(&client).set_tcp_keepalive(&silence)?;
+    println!("Connected by {peer}");
+    let lost = move |error| eprintln!("Lost connection with {peer}: {error}");
+    tokio::spawn(serve(client, peer, store.clone()).unwrap_or_else(lost));
+    Ok(())
+}
+
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
+}
