@@ -23,9 +23,10 @@ use tokio_util::codec::length_delimited::Builder;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
-    rlimit::increase_nofile_limit(MAX_CLIENTS as u64 + 64)?;
+    rlimit::increase_nofile_limit(1100)?; // One for each client. Many systems have fewer.
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    SockRef::from(&listener).listen(4096)?; // In a short queue a rush waits for seconds.
     println!("Frames server listening on {}", listener.local_addr()?);
     let store = Arc::new(Store::default());
     loop {
@@ -96,14 +97,13 @@ type Store = Mutex<BTreeMap<String, String>>;
 
 const MAX_FRAME: usize = 32 * 1024; // Bytes of a request, and so of a value.
 const MAX_KEYS: usize = 100; // So that the reply to `list` is no longer than that.
-const MAX_CLIENTS: usize = 1000;
 /// How long a reply may wait for a client that does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Waits for a client and gives it a task of its own.
 async fn start_task(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
     // Each task shares the store, and gives its share back whatever ends the task.
-    ensure!(Arc::strong_count(store) <= MAX_CLIENTS, "{MAX_CLIENTS} are connected");
+    ensure!(Arc::strong_count(store) <= 1000, "1000 clients are connected");
     let (client, peer) = listener.accept().await?;
     // Without this a short reply waits, up to 40 ms, until the last one is acknowledged.
     client.set_nodelay(true)?;

@@ -20,6 +20,7 @@ fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}"))?;
+    SockRef::from(&listener).listen(4096)?; // In a short queue a rush waits for seconds.
     println!("Lines server listening on {}", listener.local_addr()?);
     let store = Arc::new(Store::default());
     loop {
@@ -92,12 +93,11 @@ type Store = Mutex<BTreeMap<String, String>>;
 
 const MAX_LINE: u64 = 4096; // Bytes of a request, and so of a value.
 const MAX_KEYS: usize = 100; // So that the reply to `list` is no longer than that.
-const MAX_CLIENTS: usize = 1000;
 
 /// Waits for a client and gives it a thread of its own.
 fn start_thread(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
     // Each thread shares the store, and gives its share back whatever ends the thread.
-    ensure!(Arc::strong_count(store) <= MAX_CLIENTS, "{MAX_CLIENTS} are connected");
+    ensure!(Arc::strong_count(store) <= 1000, "1000 clients are connected");
     let (client, peer) = listener.accept()?;
     // Without this a short reply waits, up to 40 ms, until the last one is acknowledged.
     client.set_nodelay(true)?;

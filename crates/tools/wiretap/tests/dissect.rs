@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use clap::ValueEnum;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -60,7 +61,8 @@ fn stream() -> impl Strategy<Value = Stream> {
 }
 
 fn protocol() -> impl Strategy<Value = Option<Protocol>> {
-    select([&[None], &Protocol::value_variants().iter().copied().map(Some).collect::<Vec<_>>()[..]].concat())
+    let known = Protocol::value_variants().iter().map(|&protocol| Some(protocol));
+    select([None].into_iter().chain(known).collect::<Vec<_>>())
 }
 
 /// Sizes of pieces, used over and over.
