@@ -43,9 +43,8 @@ async fn serve(client: TcpStream, peer: SocketAddr, store: Arc<Store>) -> Result
     // Waits until a frame is complete, however many reads that takes. A length over the
     // limit is an error before any memory is taken for it, and ends the loop.
     while let Some(frame) = frames.next().await {
-        let result =
-            frame.map_err(Error::from).and_then(|f| answer(&f, peer, &store));
-        let reply = result.unwrap_or_else(|why| json!({"error": why.to_string()}));
+        let reply = frame.map_err(Error::from).and_then(|f| answer(&f, peer, &store));
+        let reply = reply.unwrap_or_else(|why| json!({"error": why.to_string()}));
         // Waits while the client does not read. Nothing is read from it meanwhile.
         timeout(PATIENCE, frames.send(reply.to_string().as_bytes())).await??;
     }
