@@ -12,7 +12,7 @@ INSTALL := sh crates/tools/brokers/install.sh
 # What the examples of MQTT and RabbitMQ need, and what all tests need.
 MQTT := cc cmake mosquitto
 AMQP := cc rabbitmq-server
-TEST := $(MQTT) $(AMQP) mosquitto_pub python3 curl tshark chromium
+TEST := $(MQTT) $(AMQP) mosquitto_pub python3 nc curl tshark chromium
 
 # Unless it is 0 or no.
 WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)

@@ -599,6 +599,10 @@ fn a_silent_server_does_not_hold_a_client_for_long() {
         let client = client.end();
         assert_eq!(client.code, Some(1));
         assert!(client.errors.starts_with("Error: no reply"), "{}", client.errors);
+        // Each says in its own words that the time was up.
+        let timed_out = ["timed out", "elapsed"];
+        let said = timed_out.iter().any(|words| client.errors.contains(words));
+        assert!(said, "{}", client.errors);
     }
 }
 

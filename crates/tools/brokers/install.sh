@@ -37,6 +37,10 @@ package() {
         apt-get:python3) echo python3 python3-venv ;;
         apt-get:cc) echo gcc libc6-dev ;;
         *:cc) echo gcc ;;
+        apt-get:nc) echo netcat-openbsd ;;
+        dnf:nc) echo nmap-ncat ;;
+        pacman:nc) echo openbsd-netcat ;;
+        brew:nc) echo netcat ;;
         apt-get:mosquitto_*) echo mosquitto-clients ;;
         *:mosquitto_*) echo mosquitto ;;
         dnf:shellcheck) echo ShellCheck ;;

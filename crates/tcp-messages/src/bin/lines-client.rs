@@ -45,7 +45,11 @@ fn receive(reader: &mut impl BufRead) -> Result<String> {
     let mut line = Vec::new();
     // Blocks until a line is complete, however many reads that takes. If more than a
     // line has come, the reader keeps the rest for the next turn.
-    reader.take(MAX_LINE).read_until(b'\n', &mut line)?;
+    let result = reader.take(MAX_LINE).read_until(b'\n', &mut line);
+    result.map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(), // What it means on Unix.
+        _ => error,
+    })?;
     ensure!(line.ends_with(b"\n"), "no line end after {} bytes", line.len());
     Ok(printable(line.trim_ascii_end()))
 }
