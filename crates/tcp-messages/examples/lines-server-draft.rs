@@ -1,5 +1,5 @@
-//! A line server in a hurry: it reads once and takes that for a message. Compare it with
-//! src/bin/lines-server.rs.
+//! A line server in a hurry: it reads once and takes that for a message. Compare it
+//! with src/bin/lines-server.rs.
 //!
 //! Run: 1$ cargo run -p tcp-messages --example lines-server-draft
 //!      2$ cargo run -p tcp-messages --bin lines-client -- 127.0.0.1:65435 'set a 1'

@@ -298,8 +298,8 @@ fn all_programs_work_over_ipv6_and_a_name_is_looked_up() {
     assert_eq!(client.code, Some(0), "{}", client.errors);
 }
 
-/// The client writes requests as the grammar says, before it reads: here a server of the
-/// test's own reads all three before it answers the first.
+/// The client writes requests as the grammar says, before it reads: here a server of
+/// the test's own reads all three before it answers the first.
 #[test]
 fn the_clients_send_what_the_protocol_says() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,15 +1,14 @@
 //! A client of the frames: sends several requests, then reads their replies.
 //!
 //! Contract: connects to HOST:PORT; sends each REQUEST as a frame: 4 bytes of length,
-//!           big-endian, then JSON; expects a frame in reply to each, in the same order;
-//!           closes then. JSON is RFC 8259, TCP is RFC 9293.
+//!           big-endian, then JSON; expects a frame in reply to each, in the same
+//!           order; then ends. JSON is RFC 8259, TCP is RFC 9293.
 //! Slide:    Sockets vs. REST APIs (raw sockets: custom protocol)
 //! Run:      1$ cargo run -p tcp-messages --bin frames-server
 //!           2$ cargo run -p tcp-messages --bin frames-client
 //! See:      `Received: {"value":"Hello, world"}`.
 
-use std::io::{self, ErrorKind};
-use std::{collections::BTreeMap, iter::zip, time::Duration};
+use std::{collections::BTreeMap, io, io::ErrorKind, iter::zip, time::Duration};
 
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
@@ -20,19 +19,17 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec, length_delimited::Builder}
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { server, requests } = Arguments::parse();
-    let connection = connect(&server).await;
-    let connection = connection.map_err(|error| cannot_connect(&server, error))?;
+    let connection =
+        connect(&server).await.map_err(|e| cannot_connect(&server, e))?;
     let mut frames =
         Builder::new().max_frame_length(MAX_FRAME).new_framed(connection);
     let mut errors = 0;
-    // Not all of them at once: if both sides only sent and neither read, both would wait.
     for requests in requests.chunks(AT_ONCE) {
         for request in requests {
             send(&mut frames, request).await.context("cannot send")?;
         }
         for _ in requests {
             let reply = receive(&mut frames).await.context("no reply")?;
-            println!("Received: {reply}");
             errors += usize::from(reply.starts_with(r#"{"error":"#));
         }
     }
@@ -50,20 +47,22 @@ async fn send(frames: &mut Frames, request: &str) -> Result<()> {
 }
 
 async fn receive(frames: &mut Frames) -> Result<String> {
-    // Waits until a frame is complete, however many reads that takes.
+    // Waits until a frame is whole, after one read or many.
     let frame = timeout(TIMEOUT, frames.next()).await?;
     let frame = frame.context("the server has ended the stream")??;
-    Ok(printable(&frame))
+    let reply = printable(&frame);
+    println!("Received: {reply}");
+    Ok(reply)
 }
 
 // Set-up.
 
 /// Sends requests to a frames server and prints the replies (RFC 9293).
 ///
-/// Sends up to 10 requests before it reads their replies. Gives up when connecting to an
-/// address takes 5 seconds, or when sending or a reply does. Looking a name up takes as
-/// long as the system lets it. Exit status: 1 when a reply is missing or says `error`, 2
-/// for a wrong argument.
+/// Sends up to 10 requests before it reads their replies. Gives up when connecting to
+/// an address takes 5 seconds, or when nothing arrives for 5. Looking a name up takes
+/// as long as the system lets it. Exit status: 1 when a reply is missing or says
+/// `error`, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried
@@ -75,7 +74,8 @@ struct Arguments {
 }
 
 const REQUESTS: [&str; 3] = ["set greeting Hello, world", "get greeting", "list"];
-/// The replies to so many fit what a kernel keeps for a client that does not read yet.
+/// If both sides only sent, and neither read, both would wait: the replies to so many
+/// requests fit the kernel's buffers.
 const AT_ONCE: usize = 10;
 const MAX_FRAME: usize = 32 * 1024; // Bytes of a request or a reply.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! The store of `lines-server` behind frames: a length, then so many bytes of JSON.
 //!
-//! Contract: binds ADDR:PORT; expects frames: 4 bytes of length, big-endian, then a JSON
-//!           object such as `{"do":"get","key":"greeting"}`; answers each with a frame,
-//!           in order; ends on Ctrl-C. JSON is RFC 8259, TCP is RFC 9293.
+//! Contract: binds ADDR:PORT; expects frames: 4 bytes of length, big-endian, and JSON
+//!           such as `{"do":"get","key":"greeting"}`; answers each with a frame, in
+//!           order; ends on Ctrl-C. JSON is RFC 8259, TCP is RFC 9293.
 //! Slide:    Sockets vs. REST APIs (raw sockets: custom protocol)
 //! Run:      1$ cargo run -p tcp-messages --bin frames-server
 //!           2$ cargo run -p tcp-messages --bin frames-client
@@ -16,17 +16,17 @@ use clap::Parser;
 use futures_util::{SinkExt, StreamExt, TryFutureExt};
 use serde_json::{Value, json};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::time::{sleep, timeout};
-use tokio::{io::AsyncWriteExt, net::TcpListener, net::TcpStream};
+use tokio::io::{AsyncWriteExt, copy, sink};
+use tokio::{net::TcpListener, net::TcpStream, time::sleep, time::timeout};
 use tokio_util::codec::length_delimited::Builder;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
-    rlimit::increase_nofile_limit(1100)?; // One for each client. Many systems have fewer.
+    rlimit::increase_nofile_limit(1100)?; // Each client is an open file.
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-    SockRef::from(&listener).listen(4096)?; // In a short queue a rush waits for seconds.
+    SockRef::from(&listener).listen(4096)?; // Else a rush of clients is turned away.
     println!("Frames server listening on {}", listener.local_addr()?);
     let store = Arc::new(Store::default());
     loop {
@@ -40,8 +40,8 @@ async fn main() -> Result<()> {
 /// Answers one client's requests, in order.
 async fn serve(client: TcpStream, peer: SocketAddr, store: Arc<Store>) -> Result<()> {
     let mut frames = Builder::new().max_frame_length(MAX_FRAME).new_framed(client);
-    // Waits until a frame is complete, however many reads that takes. A length over the
-    // limit is an error before any memory is taken for it, and ends the loop.
+    // Waits until a frame is whole, after one read or many. A length over the limit
+    // is an error before any memory is taken for it, and ends the loop.
     while let Some(frame) = frames.next().await {
         let reply = frame.map_err(Error::from).and_then(|f| answer(&f, peer, &store));
         let reply = reply.unwrap_or_else(|why| json!({"error": why.to_string()}));
@@ -50,7 +50,7 @@ async fn serve(client: TcpStream, peer: SocketAddr, store: Arc<Store>) -> Result
     }
     frames.get_mut().shutdown().await?;
     // To close while bytes are unread is a reset, which may destroy the last replies.
-    tokio::io::copy(frames.get_mut(), &mut tokio::io::sink()).await?;
+    let _ = timeout(PATIENCE, copy(frames.get_mut(), &mut sink())).await;
     println!("Closing connection with {peer}");
     Ok(())
 }
@@ -65,7 +65,7 @@ fn answer(frame: &[u8], peer: SocketAddr, store: &Store) -> Result<Value> {
         "set" => {
             let (key, value) = (text("key")?, text("value")?);
             ensure!((1..=32).contains(&key.len()), "a key has 1 to 32 bytes");
-            ensure!(store.len() < MAX_KEYS || store.contains_key(key), "it is full");
+            ensure!(store.len() < MAX_KEYS || store.contains_key(key), "store full");
             store.insert(key.to_string(), value.to_string());
             json!({"ok": true})
         }
@@ -77,13 +77,13 @@ fn answer(frame: &[u8], peer: SocketAddr, store: &Store) -> Result<Value> {
 
 // Set-up.
 
-/// Keeps values under keys for TCP clients, which ask for them in frames (RFC 9293).
+/// Keeps values under keys for TCP clients, which send frames of JSON (RFC 9293).
 ///
-/// A frame is 4 bytes of length, big-endian, and JSON: {"do":"set","key":K,"value":V},
-/// {"do":"get","key":K} or {"do":"list"}. Prints each connection and each
-/// request. Serves 1000 clients at once; further ones wait. A client that reads nothing
-/// for 5 seconds while a reply waits is let go. Runs until Ctrl-C, and then the store is
-/// gone. Exit status: 1 when it cannot listen, 2 for a wrong argument.
+/// A frame is 4 bytes of length, big-endian, then {"do":"set","key":K,"value":V},
+/// {"do":"get","key":K} or {"do":"list"}. Prints each connection and each request.
+/// Serves 1000 clients at once; further ones wait. A client that reads nothing for 4
+/// seconds while a reply waits is cut off. Runs until Ctrl-C, and the store ends with
+/// it. Exit status: 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -96,15 +96,15 @@ type Store = Mutex<BTreeMap<String, String>>;
 
 const MAX_FRAME: usize = 32 * 1024; // Bytes of a request, and so of a value.
 const MAX_KEYS: usize = 100; // So that the reply to `list` is no longer than that.
-/// How long a reply may wait for a client that does not read.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a reply may wait for a client that does not read, or the end for its end.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Waits for a client and gives it a task of its own.
 async fn start_task(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
-    // Each task shares the store, and gives its share back whatever ends the task.
+    // Each client's task holds the store, until it ends for whatever reason.
     ensure!(Arc::strong_count(store) <= 1000, "1000 clients are connected");
     let (client, peer) = listener.accept().await?;
-    // Without this a short reply waits, up to 40 ms, until the last one is acknowledged.
+    // Without this a short reply waits, up to 40 ms, until the last is acknowledged.
     client.set_nodelay(true)?;
     // A client that loses its power never says so: after a minute the kernel asks.
     let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));

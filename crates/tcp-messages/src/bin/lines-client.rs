@@ -1,15 +1,14 @@
 //! A client of the line protocol: sends several requests, then reads their replies.
 //!
-//! Contract: connects to HOST:PORT; sends each REQUEST as a line; expects a line in reply
-//!           to each, in the same order; closes then. TCP is RFC 9293.
+//! Contract: connects to HOST:PORT; sends each REQUEST as a line; expects a line in
+//!           reply to each, in the same order; then ends. TCP is RFC 9293.
 //! Slide:    Sockets vs. REST APIs (raw sockets: custom protocol)
 //! Run:      1$ cargo run -p tcp-messages
 //!           2$ cargo run -p tcp-messages --bin lines-client
 //! See:      `Received: value Hello, world`.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::{net::TcpStream, net::ToSocketAddrs, time::Duration};
 
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
@@ -19,14 +18,12 @@ fn main() -> Result<()> {
     let connection = connect(&server).map_err(|e| cannot_connect(&server, e))?;
     let mut reader = BufReader::new(&connection);
     let mut errors = 0;
-    // Not all of them at once: if both sides only sent and neither read, both would wait.
     for requests in requests.chunks(AT_ONCE) {
         for request in requests {
             send(&connection, request).context("cannot send")?;
         }
         for _ in requests {
             let reply = receive(&mut reader).context("no reply")?;
-            println!("Received: {reply}");
             errors += usize::from(reply.starts_with("error "));
         }
     }
@@ -43,25 +40,26 @@ fn send(mut connection: &TcpStream, request: &str) -> Result<()> {
 
 fn receive(reader: &mut impl BufRead) -> Result<String> {
     let mut line = Vec::new();
-    // Blocks until a line is complete, however many reads that takes. If more than a
-    // line has come, the reader keeps the rest for the next turn.
+    // Blocks until a line is whole, after one read or many. `reader` keeps the rest.
     let result = reader.take(MAX_LINE).read_until(b'\n', &mut line);
     result.map_err(|error| match error.kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut.into(), // What it means on Unix.
         _ => error,
     })?;
     ensure!(line.ends_with(b"\n"), "no line end after {} bytes", line.len());
-    Ok(printable(line.trim_ascii_end()))
+    let reply = printable(line.trim_ascii_end());
+    println!("Received: {reply}");
+    Ok(reply)
 }
 
 // Set-up.
 
 /// Sends requests to a lines server and prints the replies (RFC 9293).
 ///
-/// Sends up to 10 requests before it reads their replies. Gives up when connecting to an
-/// address takes 5 seconds, or when nothing arrives for 5. Looking a name up takes as
-/// long as the system lets it. Exit status: 1 when a reply is missing or says `error`, 2
-/// for a wrong argument.
+/// Sends up to 10 requests before it reads their replies. Gives up when connecting to
+/// an address takes 5 seconds, or when nothing arrives for 5. Looking a name up takes
+/// as long as the system lets it. Exit status: 1 when a reply is missing or says
+/// `error`, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried
@@ -73,7 +71,8 @@ struct Arguments {
 }
 
 const REQUESTS: [&str; 3] = ["set greeting Hello, world", "get greeting", "list"];
-/// The replies to so many fit what any kernel keeps for a client that does not read yet.
+/// If both sides only sent, and neither read, both would wait: the replies to so many
+/// requests fit the kernel's buffers.
 const AT_ONCE: usize = 10;
 const MAX_LINE: u64 = 4096; // Bytes of a reply, with the line end.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! A key-value store behind a line protocol: many requests on one TCP connection.
 //!
-//! Contract: binds ADDR:PORT; expects lines of UTF-8: `set KEY VALUE`, `get KEY`, `list`,
-//!           `quit`; answers each with one line, in order; ends on Ctrl-C. The README
-//!           defines the protocol. TCP is RFC 9293.
+//! Contract: binds ADDR:PORT; expects lines of UTF-8: `set KEY VALUE`, `get KEY`,
+//!           `list`, `quit`; answers each with one line, in order; ends on Ctrl-C.
+//!           The README defines the protocol. TCP is RFC 9293.
 //! Slide:    Sockets vs. REST APIs (raw sockets: custom protocol)
 //! Run:      1$ cargo run -p tcp-messages
 //!           2$ cargo run -p tcp-messages --bin lines-client
@@ -20,11 +20,11 @@ fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}"))?;
-    SockRef::from(&listener).listen(4096)?; // In a short queue a rush waits for seconds.
+    SockRef::from(&listener).listen(4096)?; // Else a rush of clients is turned away.
     println!("Lines server listening on {}", listener.local_addr()?);
     let store = Arc::new(Store::default());
     loop {
-        if let Err(error) = start_thread(&listener, &store) {
+        if let Err(error) = start_thread(&listener, store.clone()) {
             eprintln!("Cannot serve a client: {error}");
             thread::sleep(Duration::from_millis(100)); // What failed may pass.
         }
@@ -34,8 +34,7 @@ fn main() -> Result<()> {
 /// Answers one client's requests, in order.
 fn serve(mut client: &TcpStream, peer: SocketAddr, store: &Store) -> io::Result<()> {
     let (mut reader, mut line) = (BufReader::new(client), Vec::new());
-    // Blocks until a line is complete, however many reads that takes. If more than a
-    // line has come, the reader keeps the rest for the next turn.
+    // Blocks until a line is whole, after one read or many. `reader` keeps the rest.
     while reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? > 0 {
         println!("Received from {peer}: {:.200}", printable(line.trim_ascii_end()));
         let reply = answer(&line, store).unwrap_or_else(|why| format!("error {why}"));
@@ -48,7 +47,9 @@ fn serve(mut client: &TcpStream, peer: SocketAddr, store: &Store) -> io::Result<
     }
     client.shutdown(Shutdown::Write)?;
     // To close while bytes are unread is a reset, which may destroy the last replies.
-    io::copy(&mut reader, &mut io::sink()).map(drop)
+    client.set_read_timeout(Some(Duration::from_secs(4)))?;
+    let _ = io::copy(&mut reader, &mut io::sink());
+    Ok(())
 }
 
 /// Does what one line asks for, and returns the reply.
@@ -60,14 +61,12 @@ fn answer(line: &[u8], store: &Store) -> Result<String> {
     Ok(match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
         ["set", key, value] => {
             ensure!((1..=32).contains(&key.len()), "a key has 1 to 32 bytes");
-            ensure!(store.len() < MAX_KEYS || store.contains_key(key), "it is full");
+            ensure!(store.len() < MAX_KEYS || store.contains_key(key), "store full");
             store.insert(key.to_string(), value.to_string());
             "ok".to_string()
         }
         ["get", key] => format!("value {}", store.get(key).context("no such key")?),
-        ["list"] => {
-            store.keys().fold("keys".to_string(), |keys, key| keys + " " + key)
-        }
+        ["list"] => store.keys().fold("keys".to_string(), |all, key| all + " " + key),
         ["quit"] => "bye".to_string(),
         _ => bail!("unknown request"),
     })
@@ -75,12 +74,12 @@ fn answer(line: &[u8], store: &Store) -> Result<String> {
 
 // Set-up.
 
-/// Keeps values under keys for TCP clients, which ask for them line by line (RFC 9293).
+/// Keeps values under keys for TCP clients, which send lines of text (RFC 9293).
 ///
-/// Answers `set KEY VALUE`, `get KEY`, `list` and `quit`. Prints each connection and each
-/// request. Serves 1000 clients at once; further ones wait. A client that reads nothing
-/// for 5 seconds while a reply waits is let go. Runs until Ctrl-C, and then the store is
-/// gone. Exit status: 1 when it cannot listen, 2 for a wrong argument.
+/// Answers `set KEY VALUE`, `get KEY`, `list` and `quit`. Prints each connection and
+/// each request. Serves 1000 clients at once; further ones wait. A client that reads
+/// nothing for 4 seconds while a reply waits is cut off. Runs until Ctrl-C, and the
+/// store ends with it. Exit status: 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -92,20 +91,20 @@ struct Arguments {
 type Store = Mutex<BTreeMap<String, String>>;
 
 const MAX_LINE: u64 = 4096; // Bytes of a request, and so of a value.
-const MAX_KEYS: usize = 100; // So that the reply to `list` is no longer than that.
+const MAX_KEYS: usize = 100; // So that the reply to `list` is not longer than that.
 
 /// Waits for a client and gives it a thread of its own.
-fn start_thread(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
-    // Each thread shares the store, and gives its share back whatever ends the thread.
-    ensure!(Arc::strong_count(store) <= 1000, "1000 clients are connected");
+fn start_thread(listener: &TcpListener, store: Arc<Store>) -> Result<()> {
+    // Each client's thread holds the store, until it ends for whatever reason; so do
+    // `main` and this function.
+    ensure!(Arc::strong_count(&store) < 1000 + 2, "1000 clients are connected");
     let (client, peer) = listener.accept()?;
-    // Without this a short reply waits, up to 40 ms, until the last one is acknowledged.
+    // Without this a short reply waits, up to 40 ms, until the last is acknowledged.
     client.set_nodelay(true)?;
-    client.set_write_timeout(Some(Duration::from_secs(5)))?;
+    client.set_write_timeout(Some(Duration::from_secs(4)))?;
     // A client that loses its power never says so: after a minute the kernel asks.
     let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
     SockRef::from(&client).set_tcp_keepalive(&silence)?;
-    let store = store.clone();
     println!("Connected by {peer}");
     thread::Builder::new().spawn(move || match serve(&client, peer, &store) {
         Ok(()) => println!("Closing connection with {peer}"),
