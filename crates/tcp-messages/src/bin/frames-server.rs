@@ -80,10 +80,10 @@ fn answer(frame: &[u8], peer: SocketAddr, store: &Store) -> Result<Value> {
 /// Keeps values under keys for TCP clients, which send frames of JSON (RFC 9293).
 ///
 /// A frame is 4 bytes of length, big-endian, then {"do":"set","key":K,"value":V},
-/// {"do":"get","key":K} or {"do":"list"}. Prints each connection and each request.
-/// Serves 1000 clients at once; further ones wait. A client that reads nothing for 4
-/// seconds while a reply waits is cut off. Runs until Ctrl-C, and the store ends with
-/// it. Exit status: 1 when it cannot listen, 2 for a wrong argument.
+/// {"do":"get","key":K} or {"do":"list"}. Serves 1000 clients at once; further ones
+/// wait. A client that reads nothing for 4 seconds while a reply waits is cut off.
+/// Ctrl-C ends it, and the store. Exit status: 1 when it cannot listen, 2 for a wrong
+/// argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -96,12 +96,11 @@ type Store = Mutex<BTreeMap<String, String>>;
 
 const MAX_FRAME: usize = 32 * 1024; // Bytes of a request, and so of a value.
 const MAX_KEYS: usize = 100; // So that the reply to `list` is no longer than that.
-/// How long a reply may wait for a client that does not read, or the end for its end.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(4); // For a client that stalls.
 
 /// Waits for a client and gives it a task of its own.
 async fn start_task(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
-    // Each client's task holds the store, until it ends for whatever reason.
+    // Each task holds the store, until it ends for whatever reason.
     ensure!(Arc::strong_count(store) <= 1000, "1000 clients are connected");
     let (client, peer) = listener.accept().await?;
     // Without this a short reply waits, up to 40 ms, until the last is acknowledged.
