@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     // Blocks until the end of the stream: an echo may arrive in pieces. One byte more
     // than expected is enough to see that a reply is wrong.
     let mut reply = connection.take(message.len() as u64 + 1);
-    reply.read_to_end(&mut echo).context("no echo")?;
+    reply.read_to_end(&mut echo).context("no end of the echo within 30 s")?;
     ensure!(echo == message.as_bytes(), "a wrong echo: {:.200}", printable(&echo));
     println!("Received echo: {:.200}", printable(&echo));
     Ok(())

@@ -17,8 +17,7 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
-    let listener =
-        listen(address).with_context(|| format!("cannot listen on {address}"))?;
+    let listener = listen(address).context(format!("cannot listen on {address}"))?;
     println!("TCP server listening on {}", listener.local_addr()?);
     loop {
         // One client's failure ends its own connection, and never the server.

@@ -1,13 +1,12 @@
 //! A blocking UDP client: sends one datagram and waits for its echo.
 //!
 //! Contract: sends MESSAGE to HOST:PORT; expects the same bytes from there within a
-//!           second; tries three times; ends then. UDP is RFC 768.
+//!           second; tries three times; then ends. UDP is RFC 768.
 //! Slide:    Python UDP Client, udp_client.py
 //! Run:      1$ cargo run -p udp-echo
 //!           2$ cargo run -p udp-echo --bin udp-client
 //! See:      `Received echo: Hello, UDP! from 127.0.0.1:65432`.
 
-use std::io::ErrorKind::{ConnectionReset, Interrupted, TimedOut, WouldBlock};
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -15,112 +14,82 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Parser;
 use socket2::{Domain, Protocol, Socket, Type};
 
-const HINT: &str = "is the server running? cargo run -p udp-echo";
-/// How long one try waits. UDP repeats nothing by itself: who wants an answer asks
-/// again.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
-const TRIES: usize = 3;
-/// Room for the largest datagram: what does not fit is cut off without a word.
-const MAX_DATAGRAM: usize = 65_535;
+fn main() -> Result<()> {
+    let Arguments { server, message } = Arguments::parse();
+    let addresses = server.to_socket_addrs();
+    let mut result = Err(anyhow!("the name has no address"));
+    for address in addresses.with_context(|| format!("cannot look up {server}"))? {
+        // Asks the next address only while none has answered.
+        result = result.or_else(|_| ask(address, message.as_bytes()));
+    }
+    result.with_context(|| format!("no echo from {server}"))
+}
+
+/// Sends the message until its echo arrives, three times at most.
+fn ask(server: SocketAddr, message: &[u8]) -> Result<()> {
+    let socket = open(server)?;
+    let mut hint = " (is the server running? cargo run -p udp-echo)".to_string();
+    let mut buffer = vec![0; 65_535]; // Longer ones would be cut off, silently.
+    for attempt in 1..=3 {
+        // Succeeds even if nobody is there.
+        socket.send_to(message, server).context("cannot send it as one datagram")?;
+        let deadline = Instant::now() + REPLY_TIMEOUT; // Receiving blocks until then.
+        while Instant::now() < deadline {
+            match socket.recv_from(&mut buffer) {
+                Ok((_, peer)) if peer != server => hint = ignore(peer),
+                Ok((n, _)) => return check(&buffer[..n], message, server),
+                Err(_) => {} // The time is up, or Windows tells that nobody is there.
+            }
+        }
+        eprintln!("No reply in 1 s to try {attempt} of 3");
+    }
+    bail!("no reply in 3 tries{hint}")
+}
+
+/// Prints the echo, or says what is wrong with it.
+fn check(echo: &[u8], message: &[u8], server: SocketAddr) -> Result<()> {
+    let shown = if echo.is_empty() { "(empty)".into() } else { printable(echo) };
+    ensure!(echo == message, "a wrong echo: {shown:.200}");
+    println!("Received echo: {shown:.200} from {server}");
+    Ok(())
+}
+
+// Set-up.
 
 /// Sends a datagram to a UDP echo server and prints the echo (RFC 768).
 ///
-/// Waits 1 second for the echo and tries 3 times. Exit status 1 when there is no echo
-/// or a wrong one, 2 for a wrong argument.
+/// Waits 1 second for the echo and tries 3 times, at each address of the server.
+/// Looking a name up takes as long as the system lets it. Exit status: 1 when there
+/// is no echo or a wrong one, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried
-    #[arg(value_name = "HOST:PORT", value_parser = host_port)]
-    #[arg(default_value = "127.0.0.1:65432")]
+    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:65432")]
     server: String,
     /// What to send, at most 65,507 bytes
     #[arg(default_value = "Hello, UDP!")]
     message: String,
 }
 
-/// Checks that the text is HOST:PORT; whether the host exists, sending will tell.
-fn host_port(text: &str) -> Result<String> {
-    let (host, port) = text.rsplit_once(':').unwrap_or_default();
-    ensure!(!host.is_empty() && port.parse::<u16>().is_ok(), "it takes HOST:PORT");
-    Ok(text.to_string())
-}
+/// UDP repeats nothing. A client that wants an answer asks again.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-fn main() -> Result<()> {
-    let Arguments { server, message } = Arguments::parse();
-    let mut failure = anyhow!("the name has no address");
-    let addresses = server.to_socket_addrs();
-    for address in addresses.with_context(|| format!("cannot look up {server}"))? {
-        match ask(address, message.as_bytes()) {
-            Ok(echo) => {
-                println!("Received echo: {} from {address}", printable(&echo));
-                return Ok(());
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure.context(format!("no echo from {server} ({HINT})")))
-}
-
-/// Sends the message until its echo comes back, at most TRIES times.
-fn ask(server: SocketAddr, message: &[u8]) -> Result<Vec<u8>> {
+/// Python's `socket` and `settimeout`.
+fn open(server: SocketAddr) -> Result<UdpSocket> {
     let domain = Domain::for_address(server);
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?.into();
-    for attempt in 1..=TRIES {
-        // Succeeds even if nobody is there. The first send gives the socket a port.
-        send(&socket, message, server)?;
-        match receive(&socket, server)? {
-            Some(echo) if echo == message => return Ok(echo),
-            Some(other) => bail!("a wrong echo: {}", printable(&other)),
-            None => eprintln!("No reply in 1 s to try {attempt} of {TRIES}"),
-        }
-    }
-    bail!("no reply in {TRIES} tries")
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    Ok(socket.into())
 }
 
-fn send(socket: &UdpSocket, message: &[u8], server: SocketAddr) -> Result<usize> {
-    let sent = socket.send_to(message, server);
-    sent.with_context(|| format!("cannot send {} bytes at once", message.len()))
+/// Anybody can send to this socket, so only the address that was asked is believed.
+/// But a server that has several addresses may answer from another one.
+fn ignore(peer: SocketAddr) -> String {
+    eprintln!("Ignored a datagram from {peer}");
+    format!(" (if {peer} is the server, ask it there)")
 }
 
-/// Waits REPLY_TIMEOUT for the server's datagram; one from a stranger is no reply.
-fn receive(socket: &UdpSocket, server: SocketAddr) -> Result<Option<Vec<u8>>> {
-    let deadline = Instant::now() + REPLY_TIMEOUT;
-    let mut buffer = vec![0; MAX_DATAGRAM];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        socket.set_read_timeout(Some(left))?;
-        // Blocks until a datagram arrives or the time is up.
-        match socket.recv_from(&mut buffer) {
-            Ok((n, peer)) if peer == server => return Ok(Some(buffer[..n].into())),
-            Ok((_, peer)) => eprintln!("Ignored a datagram from {peer}"),
-            Err(e) if matches!(e.kind(), Interrupted | TimedOut | WouldBlock) => {}
-            Err(e) if e.kind() == ConnectionReset => {} // Windows: nobody was there.
-            Err(e) => return Err(e.into()),
-        }
-    }
-}
-
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }

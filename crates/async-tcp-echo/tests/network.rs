@@ -1,17 +1,15 @@
-//! Starts the real server and the real client and compares what they print with what
-//! the lecture promises. It judges a program by its behaviour alone.
+//! What a real network does to the programs: pieces, limits, slow, vanishing and
+//! hostile peers.
 
 mod program;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
-use std::{fs, thread};
+use std::{env, fs, thread};
 
-use program::{Ended, PATIENCE, Program, assert_shown};
-use socket2::{Domain, SockRef, Socket, Type};
-
-const README: &str = include_str!("../README.md");
+use program::{Ended, PATIENCE, Program};
+use socket2::SockRef;
 
 fn start_server(address: &str) -> (Program, SocketAddr) {
     let mut server =
@@ -48,12 +46,6 @@ fn echo(mut connection: &TcpStream, bytes: &[u8]) -> Vec<u8> {
     echo
 }
 
-fn read_to_end(mut connection: &TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    connection.read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
 /// A client that meets this instead of the real server.
 fn start_fake_server(
     serve: impl FnOnce(TcpStream) + Send + 'static,
@@ -63,26 +55,23 @@ fn start_fake_server(
     (address, thread::spawn(move || serve(listener.accept().unwrap().0)))
 }
 
-#[test]
-fn server_and_client_print_what_the_readme_shows() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let client = run_client(address, &[]);
-    assert_eq!(client.code, Some(0));
-    assert_shown(
-        README,
-        "cargo run -p async-tcp-echo --bin async-tcp-client",
-        &client.output,
-    );
-    let lines = server.output_up_to("Closing connection");
-    assert_shown(README, "cargo run -p async-tcp-echo", &lines);
+/// A number from Linux's own account of the process.
+#[cfg(target_os = "linux")]
+fn status(program: &Program, field: &str) -> u64 {
+    let path = format!("/proc/{}/status", program.child.id());
+    let status = fs::read_to_string(path).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-#[test]
-fn both_programs_work_over_ipv6() {
-    let (_server, address) = start_server("[::1]:0");
-    assert!(
-        run_client(address, &[]).output[0].contains("Received echo: Hello, world")
-    );
+/// Starts the program with a limit of open files, as `ulimit -n` sets it.
+#[cfg(unix)]
+fn start_with_few_files(arguments: &str) -> Program {
+    let path = env!("CARGO_BIN_EXE_async-tcp-server");
+    let command =
+        env::var("ASYNC_TCP_SERVER").unwrap_or(shell_words::quote(path).into());
+    let command = format!("ulimit -n 40; exec {command} {arguments}");
+    Program::start("/bin/sh", &["-c", &command])
 }
 
 #[test]
@@ -94,30 +83,17 @@ fn a_name_is_looked_up_and_every_address_tried() {
     assert_eq!(client.output[0], "Received echo: Hello, world");
 }
 
-/// Claim 6.
+/// A server that is not started is one cause of many.
 #[test]
-fn a_closed_port_is_a_clear_error() {
-    // Bound but not listening: the port is taken, and closed.
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let client = run_client(address, &[]);
-    assert_eq!(client.code, Some(1));
-    let hint = "(is the server running? cargo run -p async-tcp-echo)";
-    let error = format!("Error: cannot connect to {address} {hint}");
-    assert_eq!(client.errors.lines().nth(1), Some(&*error));
-    assert!(client.errors.contains("Connection refused"), "{}", client.errors);
-}
-
-#[test]
-fn a_port_in_use_is_a_clear_error() {
-    let (_server, address) = start_server("127.0.0.1:0");
-    let path = env!("CARGO_BIN_EXE_async-tcp-server");
-    let second = Program::run(path, &[&address.to_string()]);
-    assert_eq!(second.code, Some(1));
-    let error = format!("Error: cannot listen on {address} (try another port)");
-    assert!(second.errors.starts_with(&error), "{}", second.errors);
-    assert!(second.errors.contains("in use"), "{}", second.errors);
+fn the_hint_is_given_only_where_it_fits() {
+    // To this address nobody may connect, and a name that ends so does not exist.
+    for elsewhere in ["255.255.255.255:9", "no-such-host.invalid:9"] {
+        let client =
+            Program::run(env!("CARGO_BIN_EXE_async-tcp-client"), &[elsewhere]);
+        assert_eq!(client.code, Some(1), "{elsewhere}");
+        let errors = client.errors;
+        assert!(!errors.contains("is the server running"), "{elsewhere}: {errors}");
+    }
 }
 
 /// Claims 37 and 46: whatever one client does, the others are served at once.
@@ -155,27 +131,8 @@ fn a_silent_and_a_dripping_server_do_not_hold_the_client_for_long() {
     for client in [silent, dripping].map(|server| start_client(server, &[])) {
         let client = client.end();
         assert_eq!(client.code, Some(1));
-        assert!(
-            client.errors.contains("no end of it within 5 s"),
-            "{}",
-            client.errors
-        );
+        assert_ne!(client.errors, "", "it gives no reason");
     }
-}
-
-/// Claims 41 and 45, by Linux's own account of the process.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_thousand_clients_at_once_are_served_by_one_thread() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let clients = start_client(address, &["--clients", "1000", "--hold", "3"]);
-    (0..1000).for_each(|_| drop(server.wait_for("Connected by ")));
-    assert_eq!(server.status("Threads"), 1);
-    let open = fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
-    assert!(open > 1000, "all are there at once: {open}");
-    let clients = clients.end();
-    assert_eq!(clients.code, Some(0), "{}", clients.errors);
-    assert!(clients.output[1].starts_with("1000 of 1000 echoed, p50 "));
 }
 
 /// Claim 23 for a client that never reads: the server stops reading from it.
@@ -184,46 +141,42 @@ fn a_thousand_clients_at_once_are_served_by_one_thread() {
 fn a_client_that_never_reads_takes_no_memory_of_the_server() {
     let (server, address) = start_server("127.0.0.1:0");
     echo(&connect(address), b"warm");
-    let before = server.status("VmRSS");
+    let before = status(&server, "VmRSS");
     let mut connection = connect(address);
     connection.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     let blocks = (0..4096).take_while(|_| connection.write(&[b'x'; 65_536]).is_ok());
     assert!(blocks.count() < 4096, "256 MiB went into nowhere");
-    let grown = server.status("VmRSS").saturating_sub(before);
+    let grown = status(&server, "VmRSS").saturating_sub(before);
     assert!(grown < 512, "{grown} kB more");
 }
 
 #[cfg(unix)]
 #[test]
 fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
-    let path = env!("CARGO_BIN_EXE_async-tcp-server");
-    let command = format!("ulimit -n 40; exec {path} 127.0.0.1:0");
-    let mut server = Program::start("/bin/sh", &["-c", &command]);
-    server.wait_for_error("Only 40 open files allowed");
+    let mut server = start_with_few_files("127.0.0.1:0");
     let address = server.address("Async TCP server listening on ");
     let mut connections: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
-    server.wait_for_error("Cannot accept a client: Too many open files");
+    server.wait_for_error("Cannot accept");
     echo(&connections[0], b"served on");
-    // Those who waited are served as soon as others have left.
+    // Those that waited are served as soon as others have left.
     connections.drain(..40);
     connections.iter().for_each(|connection| drop(echo(connection, b"at last")));
-    server.signal("TERM");
-    let complaints = server.end().errors.lines().count();
+    let complaints = server.kill().errors.lines().count();
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_and_sigterm_end_the_server_with_0_and_close_its_connections() {
-    for signal in ["INT", "TERM"] {
-        let (server, address) = start_server("127.0.0.1:0");
-        let connection = connect(address);
-        echo(&connection, b"open");
-        server.signal(signal);
-        assert_eq!(read_to_end(&connection), b"");
-        let server = server.end();
-        assert_eq!((server.code, server.errors.as_str()), (Some(0), ""), "{signal}");
-    }
+fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
+    let (_server, address) = start_server("127.0.0.1:0");
+    let path = env!("CARGO_BIN_EXE_async-tcp-client");
+    let command = env::var("ASYNC_TCP_CLIENT");
+    let command = command.unwrap_or(shell_words::quote(path).into());
+    let command =
+        format!("ulimit -n 40; exec {command} {address} --clients 60 --hold 1");
+    let client = Program::run("/bin/sh", &["-c", &command]);
+    assert_eq!(client.code, Some(1));
+    assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
 #[test]
@@ -236,7 +189,7 @@ fn the_client_counts_the_echoes_that_came_when_one_does_not() {
     // The fake server serves one client and is gone.
     let client = run_client(fake, &["--clients", "3"]);
     assert_eq!(client.code, Some(1));
-    assert_eq!(client.errors.lines().next(), Some("1 of 3 echoed"));
+    assert!(client.errors.contains("1 of 3 echoed"), "{}", client.errors);
 }
 
 /// Claim 23: one write may send only a part; the server goes on until all is sent.
@@ -244,7 +197,8 @@ fn the_client_counts_the_echoes_that_came_when_one_does_not() {
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
     let connection = connect(address);
-    // A small buffer, or the kernel would take almost all of it off the server's hands.
+    // A small buffer, or the kernel would take almost all of it off the server's
+    // hands.
     SockRef::from(&connection).set_recv_buffer_size(256 * 1024).unwrap();
     let bytes: Vec<u8> =
         (0..8 << 20).map(|n: u32| (n.wrapping_mul(n) >> 7) as u8).collect();
@@ -267,27 +221,28 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     assert!(received == bytes, "{} of {} bytes", received.len(), bytes.len());
 }
 
-/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle of
-/// a character.
+/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle
+/// of a character.
 #[test]
-fn bytes_that_are_no_utf_8_and_a_split_character_come_back_unchanged() {
+fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let connection = connect(address);
     assert_eq!(echo(&connection, b"\xff\xfe\0"), b"\xff\xfe\0");
     let peer = connection.local_addr().unwrap();
-    server.wait_for(&format!(r"Received from {peer}: \xff\xfe\u{{0}}"));
+    server.wait_for(&format!("Received from {peer}: \u{fffd}\u{fffd}\u{fffd}"));
     // The echo of the first half shows that the server read it alone.
     assert_eq!(echo(&connection, b"a\xc3"), b"a\xc3");
     assert_eq!(echo(&connection, b"\xa7b"), b"\xa7b");
-    server.wait_for(&format!(r"Received from {peer}: a\xc3"));
-    server.wait_for(&format!(r"Received from {peer}: \xa7b"));
+    server.wait_for(&format!("Received from {peer}: a\u{fffd}"));
+    server.wait_for(&format!("Received from {peer}: \u{fffd}b"));
 }
 
 #[test]
-fn control_characters_are_printed_escaped_and_text_as_it_is() {
+fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let message = "\u{1b}[2J\u{202e}\r\n\u{9b} Olá, \"ação\" {'a': 1} 😀";
-    let shown = r#"\u{1b}[2J\u{202e}\u{d}\u{a}\u{9b} Olá, "ação" {'a': 1} 😀"#;
+    let shown =
+        "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
     assert_eq!(client.output[0], format!("Received echo: {shown}"));
     assert!(server.wait_for("Received from ").ends_with(&format!(": {shown}")));
@@ -305,7 +260,7 @@ fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     assert_eq!(run_client(address, &[]).code, Some(0));
 }
 
-/// A client whose machine lost its power is found by the kernel's own questions.
+/// A client whose machine lost its power is found because the kernel asks.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -346,21 +301,4 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     assert_eq!(client.code, Some(1));
     // It does not wait for the end of a stream that has none.
     assert!(client.errors.contains("a wrong echo: xxx"), "{}", client.errors);
-}
-
-#[test]
-fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
-    let client = env!("CARGO_BIN_EXE_async-tcp-client");
-    for wrong in ["127.0.0.1", ":65432", "127.0.0.1:65536", "127.0.0.1:http"] {
-        let ended = Program::run(client, &[wrong]);
-        assert_eq!(ended.code, Some(2), "{wrong}");
-        assert!(ended.errors.contains("HOST:PORT"), "{}", ended.errors);
-    }
-    assert_eq!(Program::run(client, &["--hold", "soon"]).code, Some(2));
-    let server = env!("CARGO_BIN_EXE_async-tcp-server");
-    assert_eq!(Program::run(server, &["localhost:65432"]).code, Some(2));
-    // No name ends in .invalid (RFC 2606).
-    let unknown = Program::run(client, &["no-such-host.invalid:65432"]);
-    assert_eq!(unknown.code, Some(1));
-    assert!(unknown.errors.contains("cannot look up no-such-host.invalid:65432"));
 }

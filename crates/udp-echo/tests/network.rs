@@ -1,13 +1,12 @@
-//! Starts the real server and the real client and compares what they print with what
-//! the lecture promises. It judges a program by its behaviour alone.
+//! What a real network does to the programs: pieces, limits, slow, vanishing and
+//! hostile peers.
 
 mod program;
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 
-use program::{Ended, PATIENCE, Program, assert_shown};
+use program::{Ended, PATIENCE, Program};
 
-const README: &str = include_str!("../README.md");
 /// What fits into a datagram: 65,535 bytes less the headers of IPv4 and UDP.
 const LARGEST: usize = 65_507;
 
@@ -50,23 +49,6 @@ fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
 }
 
 #[test]
-fn server_and_client_print_what_the_readme_shows() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let client = run_client(address, &[]);
-    assert_eq!(client.code, Some(0));
-    assert_shown(README, "cargo run -p udp-echo --bin udp-client", &client.output);
-    let lines = server.output_up_to("Received ");
-    assert_shown(README, "cargo run -p udp-echo", &lines);
-}
-
-#[test]
-fn both_programs_work_over_ipv6() {
-    let (_server, address) = start_server("[::1]:0");
-    let shown = format!("Received echo: Hello, UDP! from {address}");
-    assert_eq!(run_client(address, &[]).output, [shown]);
-}
-
-#[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
     // On many systems the first address of this name is ::1, where nobody listens.
@@ -75,41 +57,44 @@ fn a_name_is_looked_up_and_every_address_tried() {
     assert_eq!(client.output, [format!("Received echo: Hello, UDP! from {address}")]);
 }
 
-/// Claims 28, 29 and 33: one socket for all; each sender has a port of its own.
+/// A server that is not started is one cause of many.
 #[test]
-fn two_clients_at_once_get_their_own_replies() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let (first, second) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
-    first.send_to(b"from the first", address).unwrap();
-    second.send_to(b"from the second", address).unwrap();
-    assert_eq!(receive(&second, address), b"from the second");
-    assert_eq!(receive(&first, address), b"from the first");
-    for (socket, text) in [(&first, "from the first"), (&second, "from the second")] {
-        let peer = server.wait_for(&format!("Received {text} from "));
-        assert_eq!(peer, socket.local_addr().unwrap().to_string());
+fn the_hint_is_given_only_where_it_fits() {
+    // To this address nobody may connect, and a name that ends so does not exist.
+    for elsewhere in ["255.255.255.255:9", "no-such-host.invalid:9"] {
+        let client = Program::run(env!("CARGO_BIN_EXE_udp-client"), &[elsewhere]);
+        assert_eq!(client.code, Some(1), "{elsewhere}");
+        let errors = client.errors;
+        assert!(!errors.contains("is the server running"), "{elsewhere}: {errors}");
     }
-    let clients = ["one", "two"].map(|text| start_client(address, &[text]));
-    let shown = clients.map(|client| client.end().output.join("\n"));
-    let expected = |text| format!("Received echo: {text} from {address}");
-    assert_eq!(shown, ["one", "two"].map(expected));
 }
 
-/// Claim 30: each send is one receive, unlike on a TCP stream.
+/// A server on 0.0.0.0 answers from the address that its way back to the client has,
+/// which need not be the one that was asked.
+#[cfg(target_os = "linux")] // Elsewhere 127.0.0.2 is not an address of this machine.
 #[test]
-fn two_sends_are_two_receives() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let socket = bind("127.0.0.1:0");
-    socket.send_to(b"one", address).unwrap();
-    socket.send_to(b"two", address).unwrap();
-    assert_eq!(receive(&socket, address), b"one");
-    assert_eq!(receive(&socket, address), b"two");
-    server.wait_for("Received one from ");
-    server.wait_for("Received two from ");
+fn a_server_of_all_addresses_answers_or_the_error_names_the_cause() {
+    let (_server, address) = start_server("0.0.0.0:0");
+    let port = address.port();
+    // Both at once, since each may try for three seconds.
+    let clients = ["127.0.0.2", "0.0.0.0"].map(|asked| {
+        let asked = format!("{asked}:{port}");
+        Program::start(env!("CARGO_BIN_EXE_udp-client"), &[&asked])
+    });
+    for client in clients.map(Program::end) {
+        if client.code == Some(0) {
+            assert!(client.output[0].starts_with("Received echo: Hello, UDP! from "));
+            continue;
+        }
+        let errors = client.errors;
+        assert!(errors.contains(&format!("127.0.0.1:{port}")), "{errors}");
+        assert!(!errors.contains("is the server running"), "{errors}");
+    }
 }
 
 /// Claim 31: a buffer of 1024 bytes would cut what is longer, without a word.
 #[test]
-fn the_largest_datagram_and_bytes_that_are_no_utf_8_come_back_whole() {
+fn the_largest_datagram_and_bytes_that_are_not_utf_8_come_back_whole() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let socket = bind("127.0.0.1:0");
     for length in [1, 1024, 1025, LARGEST] {
@@ -117,18 +102,29 @@ fn the_largest_datagram_and_bytes_that_are_no_utf_8_come_back_whole() {
         assert!(echo(&socket, address, &datagram) == datagram, "{length} bytes");
     }
     assert_eq!(echo(&socket, address, b"\xff\xfe"), b"\xff\xfe");
-    server.wait_for(r"Received \xff\xfe from ");
-    let client = run_client(address, &[&"x".repeat(LARGEST)]);
-    assert_eq!(client.code, Some(0), "{}", client.errors);
-    assert!(client.output[0].contains("... (65507 bytes) from "));
+    server.wait_for("Received \u{fffd}\u{fffd} from ");
 }
 
+/// An argument of that length is more than Windows takes.
+#[cfg(unix)]
+#[test]
+fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
+    let (_server, address) = start_server("127.0.0.1:0");
+    let client = run_client(address, &[&"x".repeat(LARGEST)]);
+    assert_eq!(client.code, Some(0), "{}", client.errors);
+    let shown = format!("Received echo: {} from {address}", "x".repeat(200));
+    assert_eq!(client.output, [shown]);
+}
+
+/// An argument of that length is more than Windows takes.
+#[cfg(unix)]
 #[test]
 fn a_message_that_fits_no_datagram_is_a_clear_error() {
     let (_server, address) = start_server("127.0.0.1:0");
     let client = run_client(address, &[&"x".repeat(LARGEST + 1)]);
     assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains("cannot send 65508 bytes at once"));
+    assert_ne!(client.errors, "", "it gives no reason");
+    assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
 /// Claim 32: on the slide anybody can end the server with an empty datagram.
@@ -137,10 +133,10 @@ fn an_empty_datagram_does_not_stop_the_server() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let socket = bind("127.0.0.1:0");
     assert_eq!(echo(&socket, address, b""), b"");
-    server.wait_for("Received  from ");
+    server.wait_for("Received (empty) from ");
     assert_eq!(echo(&socket, address, b"still there?"), b"still there?");
     let client = run_client(address, &[""]);
-    assert_eq!(client.output, [format!("Received echo:  from {address}")]);
+    assert_eq!(client.output, [format!("Received echo: (empty) from {address}")]);
 }
 
 /// An echo to its own port would reach the server itself, and go round for ever.
@@ -158,24 +154,6 @@ fn a_datagram_from_the_servers_own_port_is_not_answered() {
     assert_eq!(echo(&socket, address, b"next"), b"next");
     twin.set_nonblocking(true).unwrap();
     assert!(twin.recv(&mut [0; 100]).is_err(), "it was answered");
-}
-
-/// Claims 7 and 34: sending to nobody succeeds, so only time can tell.
-#[test]
-fn without_an_answer_the_client_tries_three_times_and_gives_up() {
-    let silent = bind("127.0.0.1:0");
-    let address = silent.local_addr().unwrap();
-    let client = run_client(address, &["anybody?"]);
-    assert_eq!((client.code, client.output.len()), (Some(1), 0));
-    for attempt in 1..=3 {
-        let said = format!("No reply in 1 s to try {attempt} of 3");
-        assert!(client.errors.contains(&said), "{}", client.errors);
-        let mut buffer = [0; 100];
-        let length = silent.recv(&mut buffer).unwrap();
-        assert_eq!(&buffer[..length], b"anybody?");
-    }
-    let hint = "(is the server running? cargo run -p udp-echo)";
-    assert!(client.errors.contains(&format!("Error: no echo from {address} {hint}")));
 }
 
 #[test]
@@ -209,44 +187,16 @@ fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     server.send_to(b"\x1b[2Jlies", peer).unwrap();
     let client = client.end();
     assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains(r"a wrong echo: \u{1b}[2Jlies"));
+    assert!(client.errors.contains("a wrong echo: \u{fffd}[2Jlies"));
 }
 
 #[test]
-fn control_characters_are_printed_escaped_and_text_as_it_is() {
+fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let message = "\u{1b}[2J\u{202e}\r\n\u{9b} Olá, \"ação\" {'a': 1} 😀";
-    let shown = r#"\u{1b}[2J\u{202e}\u{d}\u{a}\u{9b} Olá, "ação" {'a': 1} 😀"#;
+    let shown =
+        "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
     assert_eq!(client.output[0], format!("Received echo: {shown} from {address}"));
     server.wait_for(&format!("Received {shown} from "));
-}
-
-#[test]
-fn a_port_in_use_is_a_clear_error_but_tcp_has_ports_of_its_own() {
-    // Taken for TCP, and so free for UDP as far as TCP is concerned.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = listener.local_addr().unwrap().to_string();
-    let (_server, address) = start_server(&taken);
-    let second = Program::run(env!("CARGO_BIN_EXE_udp-server"), &[&taken]);
-    assert_eq!(second.code, Some(1));
-    let error = format!("Error: cannot listen on {address} (try another port)");
-    assert!(second.errors.starts_with(&error), "{}", second.errors);
-    assert!(second.errors.contains("in use"), "{}", second.errors);
-}
-
-#[test]
-fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
-    let client = env!("CARGO_BIN_EXE_udp-client");
-    for wrong in ["127.0.0.1", ":65432", "127.0.0.1:65536", "127.0.0.1:dns"] {
-        let ended = Program::run(client, &[wrong]);
-        assert_eq!(ended.code, Some(2), "{wrong}");
-        assert!(ended.errors.contains("HOST:PORT"), "{}", ended.errors);
-    }
-    let server = env!("CARGO_BIN_EXE_udp-server");
-    assert_eq!(Program::run(server, &["localhost:65432"]).code, Some(2));
-    // No name ends in .invalid (RFC 2606).
-    let unknown = Program::run(client, &["no-such-host.invalid:65432"]);
-    assert_eq!(unknown.code, Some(1));
-    assert!(unknown.errors.contains("cannot look up no-such-host.invalid:65432"));
 }

@@ -1,17 +1,15 @@
-//! Starts the real server and the real client and compares what they print with what
-//! the lecture promises. It judges a program by its behaviour alone.
+//! What a real network does to the programs: pieces, limits, slow, vanishing and
+//! hostile peers.
 
 mod program;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 use std::{fs, thread};
 
-use program::{Ended, PATIENCE, Program, assert_shown};
-use socket2::{Domain, SockRef, Socket, Type};
-
-const README: &str = include_str!("../README.md");
+use program::{Ended, PATIENCE, Program};
+use socket2::SockRef;
 
 fn start_server(address: &str) -> (Program, SocketAddr) {
     let mut server = Program::start(env!("CARGO_BIN_EXE_tcp-server"), &[address]);
@@ -62,25 +60,6 @@ fn start_fake_server(
     (address, thread::spawn(move || serve(listener.accept().unwrap().0)))
 }
 
-/// Claims 3, 17 and 47: request and reply, at the address that the socket tells.
-#[test]
-fn server_and_client_print_what_the_readme_shows() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let client = run_client(address, &[]);
-    assert_eq!(client.code, Some(0));
-    assert_shown(README, "cargo run -p tcp-echo --bin tcp-client", &client.output);
-    let lines = server.output_up_to("Closing connection");
-    assert_shown(README, "cargo run -p tcp-echo", &lines);
-}
-
-#[test]
-fn both_programs_work_over_ipv6() {
-    let (_server, address) = start_server("[::1]:0");
-    assert!(
-        run_client(address, &[]).output[1].contains("Received echo: Hello, world")
-    );
-}
-
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -90,119 +69,16 @@ fn a_name_is_looked_up_and_every_address_tried() {
     assert_eq!(client.output[1], "Received echo: Hello, world");
 }
 
-/// Claims 1 and 20: the two ends know each other by the same two addresses.
+/// A server that is not started is one cause of many.
 #[test]
-fn accept_gives_the_address_that_the_client_has() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let connection = connect(address);
-    assert_eq!(connection.peer_addr().unwrap(), address);
-    let peer = server.wait_for("Connected by ");
-    assert_eq!(peer, connection.local_addr().unwrap().to_string());
-}
-
-/// Claim 4: a port is a door, of one address and one protocol.
-#[test]
-fn the_same_door_twice_is_refused_and_another_one_is_not() {
-    let (_server, address) = start_server("127.0.0.1:0");
-    let second =
-        Program::run(env!("CARGO_BIN_EXE_tcp-server"), &[&address.to_string()]);
-    assert_eq!(second.code, Some(1));
-    assert!(second.errors.contains(&format!("cannot listen on {address}")));
-    assert!(second.errors.contains("in use"), "{}", second.errors);
-    start_server(&format!("[::1]:{}", address.port()));
-    UdpSocket::bind(address).expect("UDP has ports of its own");
-}
-
-/// Claim 6.
-#[test]
-fn a_closed_port_is_a_clear_error() {
-    // Bound but not listening: the port is taken, and closed.
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let client = run_client(address, &[]);
-    assert_eq!(client.code, Some(1));
-    let hint = "(is the server running? cargo run -p tcp-echo)";
-    let error = format!("Error: cannot connect to {address} {hint}");
-    assert_eq!(client.errors.lines().next(), Some(&*error));
-    assert!(client.errors.contains("Connection refused"), "{}", client.errors);
-}
-
-#[test]
-fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
-    let client = env!("CARGO_BIN_EXE_tcp-client");
-    for wrong in ["127.0.0.1", ":65432", "127.0.0.1:65536", "127.0.0.1:http"] {
-        let ended = Program::run(client, &[wrong]);
-        assert_eq!(ended.code, Some(2), "{wrong}");
-        assert!(ended.errors.contains("HOST:PORT"), "{}", ended.errors);
+fn the_hint_is_given_only_where_it_fits() {
+    // To this address nobody may connect, and a name that ends so does not exist.
+    for elsewhere in ["255.255.255.255:9", "no-such-host.invalid:9"] {
+        let client = Program::run(env!("CARGO_BIN_EXE_tcp-client"), &[elsewhere]);
+        assert_eq!(client.code, Some(1), "{elsewhere}");
+        let errors = client.errors;
+        assert!(!errors.contains("is the server running"), "{elsewhere}: {errors}");
     }
-    assert_eq!(Program::run(client, &["--hold", "soon"]).code, Some(2));
-    let server = env!("CARGO_BIN_EXE_tcp-server");
-    assert_eq!(Program::run(server, &["localhost:65432"]).code, Some(2));
-    // No name ends in .invalid (RFC 2606).
-    let unknown = Program::run(client, &["no-such-host.invalid:65432"]);
-    assert_eq!(unknown.code, Some(1));
-    assert!(unknown.errors.contains("cannot connect to no-such-host.invalid:65432"));
-}
-
-/// Claim 12: TCP has flow control. The server stops reading when its echo is not
-/// read, and then sending blocks.
-#[test]
-fn a_writer_blocks_when_the_reader_stops() {
-    let (_server, address) = start_server("127.0.0.1:0");
-    let mut connection = connect(address);
-    connection.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let block = vec![b'x'; 64 * 1024];
-    // The kernel's buffers on the way are a few MiB at most.
-    let full = (0..4096).map(|_| connection.write(&block)).find(Result::is_err);
-    let error = full.expect("256 MiB went into nowhere").unwrap_err();
-    assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()));
-}
-
-/// Claims 16, 26 and 36: the kernel connects the second client, the server lets it
-/// wait.
-#[test]
-fn an_idle_client_blocks_the_next_one_which_is_then_served() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let first = connect(address);
-    assert_eq!(echo(&first, b"first"), b"first");
-    let mut second = start_client(address, &["second"]);
-    second.wait_for("Connected to ");
-    assert_eq!(echo(&first, b"still first"), b"still first");
-    drop(first);
-    assert_eq!(second.end().output[1], "Received echo: second");
-    let lines = server.output_up_to("Received: second");
-    let order = ["Connected", "Received: first", "Received: still first", "Closing"];
-    for (line, start) in lines[1..].iter().zip(order) {
-        assert!(line.starts_with(start), "{lines:?}");
-    }
-}
-
-#[test]
-fn hold_keeps_the_connection_open_before_sending() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let mut holding = start_client(address, &["held", "--hold", "3600"]);
-    holding.wait_for("Connected to ");
-    let mut next = start_client(address, &["next"]);
-    next.wait_for("Connected to ");
-    server.wait_for("Connected by ");
-    drop(holding);
-    let lines = {
-        next.end();
-        server.output_up_to("Received: ")
-    };
-    assert_eq!(lines.last().unwrap(), "Received: next");
-}
-
-/// Claims 18 and 22: leaving the scope closes the socket; the peer reads an empty
-/// read.
-#[test]
-fn the_end_of_one_side_is_an_empty_read_on_the_other() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let connection = connect(address);
-    connection.shutdown(Shutdown::Write).unwrap();
-    server.wait_for("Closing connection with ");
-    assert_eq!(read_to_end(&connection), b"");
 }
 
 /// Claims 21 and 25: TCP is a stream, and 1024 bytes are a maximum, not a message.
@@ -251,7 +127,8 @@ fn the_client_reads_on_when_a_reply_comes_in_pieces() {
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
     let connection = connect(address);
-    // A small buffer, or the kernel would take almost all of it off the server's hands.
+    // A small buffer, or the kernel would take almost all of it off the server's
+    // hands.
     SockRef::from(&connection).set_recv_buffer_size(256 * 1024).unwrap();
     let bytes: Vec<u8> =
         (0..8 << 20).map(|n: u32| (n.wrapping_mul(n) >> 7) as u8).collect();
@@ -274,37 +151,38 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     assert!(received == bytes, "{} of {} bytes", received.len(), bytes.len());
 }
 
-/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle of
-/// a character.
+/// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle
+/// of a character.
 #[test]
-fn bytes_that_are_no_utf_8_and_a_split_character_come_back_unchanged() {
+fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let connection = connect(address);
     assert_eq!(echo(&connection, b"\xff\xfe\0"), b"\xff\xfe\0");
-    server.wait_for(r"Received: \xff\xfe\u{0}");
+    server.wait_for("Received: \u{fffd}\u{fffd}\u{fffd}");
     // The echo of the first half shows that the server read it alone.
     assert_eq!(echo(&connection, b"a\xc3"), b"a\xc3");
     assert_eq!(echo(&connection, b"\xa7b"), b"\xa7b");
-    server.wait_for(r"Received: a\xc3");
-    server.wait_for(r"Received: \xa7b");
+    server.wait_for("Received: a\u{fffd}");
+    server.wait_for("Received: \u{fffd}b");
 }
 
 #[test]
-fn control_characters_are_printed_escaped_and_text_as_it_is() {
+fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
     let message = "\u{1b}[2J\u{202e}\r\n\u{9b} Olá, \"ação\" {'a': 1} 😀";
-    let shown = r#"\u{1b}[2J\u{202e}\u{d}\u{a}\u{9b} Olá, "ação" {'a': 1} 😀"#;
+    let shown =
+        "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
     assert_eq!(client.output[1], format!("Received echo: {shown}"));
     assert_eq!(server.wait_for("Received: "), shown);
 }
 
 #[test]
-fn a_long_message_is_printed_cut_with_its_size_and_comes_back_whole() {
+fn a_long_message_is_printed_cut_and_comes_back_whole() {
     let (_server, address) = start_server("127.0.0.1:0");
     let client = run_client(address, &[&"ç".repeat(30_000)]);
     assert_eq!(client.code, Some(0), "{}", client.errors);
-    let shown = format!("Received echo: {}... (60000 bytes)", "ç".repeat(200));
+    let shown = format!("Received echo: {}", "ç".repeat(200));
     assert_eq!(client.output[1], shown);
     let client = run_client(address, &[&"😀".repeat(200)]);
     assert_eq!(client.output[1], format!("Received echo: {}", "😀".repeat(200)));
@@ -340,35 +218,7 @@ fn after_a_client_that_resets_or_vanishes_the_next_one_is_served() {
     assert_eq!(waiting.end().code, Some(0));
 }
 
-/// Claim 35, by the kernel's own account of the process.
-#[cfg(target_os = "linux")]
-#[test]
-fn waiting_in_accept_and_in_read_takes_no_cpu() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    // The state, and the time in user and in kernel mode, in hundredths of a second.
-    let usage = |server: &Program| {
-        let stat =
-            fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split(' ').collect();
-        [fields[1].to_string(), fields[12].to_string(), fields[13].to_string()]
-    };
-    let idle = |server: &Program| {
-        let deadline = Instant::now() + PATIENCE;
-        while usage(server)[0] != "S" {
-            assert!(Instant::now() < deadline, "it never sleeps");
-        }
-        let before = usage(server);
-        thread::sleep(Duration::from_millis(300));
-        assert_eq!(usage(server), before);
-    };
-    idle(&server);
-    let connection = connect(address);
-    server.wait_for("Connected by ");
-    echo(&connection, b"x");
-    idle(&server);
-}
-
-/// A client whose machine lost its power is found by the kernel's own questions.
+/// A client whose machine lost its power is found because the kernel asks.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
