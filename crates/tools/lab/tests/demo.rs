@@ -10,11 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use program::{Ended, Program};
 use tempfile::TempDir;
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
+/// A real scene takes ten seconds, and building its programs may take longer.
+const SCENE: Duration = Duration::from_secs(60);
 
 /// Writes a scene with these steps into a folder that the value keeps alive.
 fn scene(steps: &str) -> (TempDir, String) {
@@ -57,7 +60,9 @@ fn play_elsewhere(arguments: &[&str]) -> Ended {
         .iter()
         .any(|name| name.starts_with("mqtt-") || name.starts_with("rabbitmq-"));
     let playing = needs_broker.then(|| BROKERS.lock());
-    let ended = Program::run(LAB, &[&["demo"], arguments].concat());
+    let mut demo = Program::start(LAB, &[&["demo"], arguments].concat());
+    demo.patience = SCENE;
+    let ended = demo.end();
     drop(playing);
     ended
 }
