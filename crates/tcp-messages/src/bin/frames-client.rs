@@ -8,7 +8,7 @@
 //!           2$ cargo run -p tcp-messages --bin frames-client
 //! See:      `Received: {"value":"Hello, world"}`.
 
-use std::{collections::BTreeMap, io, io::ErrorKind, iter::zip, time::Duration};
+use std::{io, io::ErrorKind, iter::zip, time::Duration};
 
 use anyhow::{Context, Error, Result, ensure};
 use clap::Parser;
@@ -19,18 +19,14 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec, length_delimited::Builder}
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { server, requests } = Arguments::parse();
-    let connection =
-        connect(&server).await.map_err(|e| cannot_connect(&server, e))?;
-    let mut frames =
-        Builder::new().max_frame_length(MAX_FRAME).new_framed(connection);
+    let mut frames = open(&server).await.map_err(|e| cannot_connect(&server, e))?;
     let mut errors = 0;
     for requests in requests.chunks(AT_ONCE) {
         for request in requests {
             send(&mut frames, request).await.context("cannot send")?;
         }
         for _ in requests {
-            let reply = receive(&mut frames).await.context("no reply")?;
-            errors += usize::from(reply.starts_with(r#"{"error":"#));
+            errors += usize::from(receive(&mut frames).await.context("no reply")?);
         }
     }
     ensure!(errors == 0, "{errors} of {} replies say error", requests.len());
@@ -39,20 +35,20 @@ async fn main() -> Result<()> {
 
 async fn send(frames: &mut Frames, request: &str) -> Result<()> {
     // `set colour blue` becomes {"do":"set","key":"colour","value":"blue"}.
-    let members = zip(["do", "key", "value"], request.splitn(3, ' '));
-    let json = serde_json::to_string(&members.collect::<BTreeMap<_, _>>())?;
-    timeout(TIMEOUT, frames.send(json.as_bytes())).await??;
+    let json = serde_json::Value::from_iter(zip(MEMBERS, request.splitn(3, ' ')));
+    timeout(TIMEOUT, frames.send(json.to_string().as_bytes())).await??;
     println!("Sent: {json}");
     Ok(())
 }
 
-async fn receive(frames: &mut Frames) -> Result<String> {
+/// Prints one reply, and returns whether it is an error.
+async fn receive(frames: &mut Frames) -> Result<bool> {
     // Waits until a frame is whole, after one read or many.
     let frame = timeout(TIMEOUT, frames.next()).await?;
     let frame = frame.context("the server has ended the stream")??;
     let reply = printable(&frame);
     println!("Received: {reply}");
-    Ok(reply)
+    Ok(reply.starts_with(r#"{"error":"#))
 }
 
 // Set-up.
@@ -73,6 +69,7 @@ struct Arguments {
     requests: Vec<String>,
 }
 
+const MEMBERS: [&str; 3] = ["do", "key", "value"];
 const REQUESTS: [&str; 3] = ["set greeting Hello, world", "get greeting", "list"];
 /// If both sides only sent, and neither read, both would wait: the replies to so many
 /// requests fit the kernel's buffers.
@@ -81,6 +78,11 @@ const MAX_FRAME: usize = 32 * 1024; // Bytes of a request or a reply.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 type Frames = Framed<TcpStream, LengthDelimitedCodec>;
+
+async fn open(server: &str) -> io::Result<Frames> {
+    let frames = Builder::new().max_frame_length(MAX_FRAME).to_owned();
+    Ok(frames.new_framed(connect(server).await?))
+}
 
 /// Connects to the first of the server's addresses that accepts.
 async fn connect(server: &str) -> io::Result<TcpStream> {

@@ -28,7 +28,10 @@ type Shape = (&'static str, usize, usize, &'static [&'static str]);
 
 const CLIENT: &[&str] = &["connect(", ".write_all(", ".read_to_end("];
 const DATAGRAMS: &[&str] = &[".recv_from(", ".send_to("];
-const MESSAGES: &[&str] = &["send(", "receive("];
+    ("lines-server", 80, 30, &["read_until(", "answer(", ".write_all("]),
+    ("lines-client", 80, 30, &[".write_all(", "read_until("]),
+    ("frames-server", 80, 30, &["frames.next(", "answer("]),
+    ("frames-client", 80, 30, &["frames.send(", "frames.next("]),
 
 const SHAPES: [Shape; 30] = [
     ("tcp-server", 60, 30, &[".accept(", ".read(", ".write_all("]),
@@ -42,9 +45,9 @@ const SHAPES: [Shape; 30] = [
     ("async-udp-server", 60, 30, DATAGRAMS),
     ("async-udp-client", 60, 30, &[".connect(", ".send(", ".recv("]),
     ("lines-server", 80, 30, &["read_until(", "answer(", ".write_all("]),
-    ("lines-client", 80, 30, MESSAGES),
-    ("frames-server", 80, 30, &[".next(", "answer("]),
-    ("frames-client", 80, 30, MESSAGES),
+    ("lines-client", 80, 30, &[".write_all(", "read_until("]),
+    ("frames-server", 80, 30, &["frames.next(", "answer("]),
+    ("frames-client", 80, 30, &["frames.send(", "frames.next("]),
     ("rest-server", 130, 40, &["match "]),
     ("rest-client", 115, 40, &["request"]),
     ("ws-server", 115, 40, &["upgrade", "send("]),
