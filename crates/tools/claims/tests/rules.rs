@@ -28,10 +28,6 @@ type Shape = (&'static str, usize, usize, &'static [&'static str]);
 
 const CLIENT: &[&str] = &["connect(", ".write_all(", ".read_to_end("];
 const DATAGRAMS: &[&str] = &[".recv_from(", ".send_to("];
-    ("lines-server", 80, 30, &["read_until(", "answer(", ".write_all("]),
-    ("lines-client", 80, 30, &[".write_all(", "read_until("]),
-    ("frames-server", 80, 30, &["frames.next(", "answer("]),
-    ("frames-client", 80, 30, &["frames.send(", "frames.next("]),
 
 const SHAPES: [Shape; 30] = [
     ("tcp-server", 60, 30, &[".accept(", ".read(", ".write_all("]),
