@@ -3,7 +3,7 @@
 use std::env;
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use brokers::{Broker, Kind};
 
 use crate::scene::Scene;
@@ -36,7 +36,7 @@ impl Brokers {
         self.starting.iter().any(is_it)
     }
 
-    /// Where a broker is that does not start any more.
+    /// Where a broker is that does not start any more, if it still runs.
     pub fn url(&mut self, kind: Kind) -> Result<String> {
         if let Ok(url) = env::var(kind.variable()) {
             return Ok(url);
@@ -47,9 +47,14 @@ impl Brokers {
             let result = thread.join().map_err(|_| anyhow!("the start panicked"));
             self.started.push((kind, result.flatten()));
         }
-        let found = self.started.iter().find(|(this, _)| *this == kind);
+        let found = self.started.iter_mut().find(|(this, _)| *this == kind);
         match found.context("nobody has started it")? {
-            (_, Ok(broker)) => Ok(broker.url()),
+            (_, Ok(broker)) => {
+                if let Some(log) = broker.failure() {
+                    bail!("{} has ended; the end of its log:\n{log}", kind.name());
+                }
+                Ok(broker.url())
+            }
             (_, Err(error)) => Err(anyhow!("{error:#}")),
         }
     }

@@ -1,41 +1,44 @@
 //! The classroom tool: `lab demo` plays the examples as a guided tour, `lab brokers`
 //! starts the brokers that some of them need.
 
+mod audience;
 mod backstage;
-mod demo;
+mod deck;
+mod fold;
+mod performance;
+mod places;
+mod program;
 mod scene;
+mod screen;
 mod serve;
-mod stage;
+mod tour;
+mod warm;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::tour::Options;
 
 /// The classroom tool of "Network programming in Rust".
 #[derive(Parser)]
+#[command(bin_name = "cargo lab")]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Plays the examples in lecture order: really runs the commands that it shows
     ///
-    /// Between two scenes it waits for Enter when standard input is a terminal; q and
-    /// Enter end it, as does Ctrl-C, and nothing that it started stays behind. Exit
-    /// status 0 when all went as the scenes say, 1 when a program failed, hung or
-    /// printed something else, or a scene had to be left out; 2 for a wrong argument.
-    Demo {
-        /// Crates to play, or the paths of scenes (demo.toml); all crates by default
-        scenes: Vec<String>,
-        /// Shows every message that crosses between a server, or a broker, and the others
-        ///
-        /// The others are sent to a wiretap that passes on what they send.
-        #[arg(long)]
-        wire: bool,
-    },
+    /// At a terminal you lead: Enter runs the next step, s skips the scene, r plays it
+    /// again, b goes back one scene, q ends the tour, ? lists the keys. Without a
+    /// terminal it plays straight through. Ctrl-C ends everything at once. Exit status
+    /// 0 when all went as the scenes say; 1 when a program failed, hung or printed
+    /// something else, or a scene had to be left out; 2 for a wrong argument.
+    Demo(Options),
     /// Starts a private Mosquitto and a private RabbitMQ, and ends them
     ///
     /// Both listen on 127.0.0.1 only, keep what they write in a folder of their own,
@@ -43,7 +46,8 @@ enum Command {
     /// and 5672, until Ctrl-C; a port that is taken is left alone. With a command they
     /// have any free ports, and the command finds them in MQTT_URL and AMQP_URL; of
     /// these the one that is set already is used as it is. Exit status: the command's;
-    /// 1 when a broker could not be started, and the end of its log is shown.
+    /// 1 when a broker could not be started or has died, and the end of its log is
+    /// shown.
     Brokers {
         /// What to run with MQTT_URL and AMQP_URL set, after `--`
         #[arg(last = true)]
@@ -53,9 +57,13 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
-        Command::Demo { scenes, wire } => {
-            demo::play(&scenes, wire).map(|()| ExitCode::SUCCESS)
+        Some(Command::Demo(options)) => tour::run(&options),
+        Some(Command::Brokers { command }) => {
+            serve::serve(&command).map(ExitCode::from)
         }
-        Command::Brokers { command } => serve::serve(&command).map(ExitCode::from),
+        None => {
+            Arguments::command().print_help()?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

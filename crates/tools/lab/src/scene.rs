@@ -1,84 +1,68 @@
-//! A scene: what a crate's `demo.toml` says.
+//! A scene: what an example's `demo.toml` says. The README of this crate documents it.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use brokers::Kind;
 use serde::Deserialize;
+use toml::Spanned;
+
+use crate::places;
+
+/// A text that knows where in its file it stands.
+type Text = Spanned<String>;
 
 /// One example on the stage: programs that run at the same time, and what they print.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
-    /// The crate, or the path of a scene that belongs to none.
+    /// The crate, with the scene's number if it has several; or the path of a file.
     #[serde(skip)]
     pub name: String,
     /// Where it lies, as the project's folder sees it.
     #[serde(skip)]
     pub folder: String,
     pub title: String,
-    /// The slides that show it.
+    /// The slides of the lecture that it belongs to.
     pub slide: String,
-    /// Where the server listens on the slide; `{address}` in the steps stands for it.
-    /// When it is taken the server gets any free port, and the clients are told
-    /// which. `{other}` stands for where a second server printed that it listens, and
-    /// `{wire}` for where the last wiretap did.
-    pub address: Option<SocketAddr>,
-    /// Whether the server speaks UDP: then so does a wiretap in front of it.
+    /// The broker that its programs need; `{broker}` stands for its URL, and
+    /// `{broker_address}` for its HOST:PORT.
+    pub broker: Option<Kind>,
+    /// Whether its server speaks UDP: then so does a wiretap in front of it.
     #[serde(default)]
     pub udp: bool,
-    /// The broker that its programs need; `{broker}` in the steps stands for its URL,
-    /// and `{broker_address}` for its HOST:PORT.
-    pub broker: Option<Kind>,
-    /// What the class should notice. The steps assert it.
+    /// What the class should take home. The steps assert it.
     pub notice: String,
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
 }
 
-impl Scene {
-    /// Whether something is typed into this program.
-    pub fn types_into(&self, program: &str) -> bool {
-        self.steps.iter().any(|step| step.program == program && step.typed.is_some())
-    }
-
-    /// The crates whose programs its commands run.
-    pub fn packages(&self) -> Vec<&str> {
-        let commands = self.steps.iter().filter_map(|step| step.run.as_deref());
-        let packages =
-            commands.filter_map(|run| run.strip_prefix("cargo run -q -p "));
-        packages.filter_map(|rest| rest.split(' ').next()).collect()
-    }
-
-    /// Whether it brings wiretaps of its own.
-    pub fn has_wiretap(&self) -> bool {
-        self.packages().contains(&"wiretap")
-    }
-}
-
-/// Starts a program or goes on with one, and says what it must do before the next
-/// step.
+/// Tells the class something, starts a program or goes on with one, and says what it
+/// must do before the next step.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// A sentence to the class. With it, or a question, the step waits for Enter.
+    pub say: Option<Text>,
+    /// A question to the class; a step from this one on has the answer.
+    pub question: Option<Text>,
+    /// The answer, told when the step is over.
+    pub answer: Option<Text>,
     /// The name in front of the program's lines.
-    pub program: String,
+    pub program: Option<Text>,
     /// The command that starts it; without one the program runs already.
-    pub run: Option<String>,
+    pub run: Option<Text>,
     /// A line to type into it, before all that follows. The input of a program into
     /// which nothing is typed in the whole scene has ended when it starts.
     #[serde(rename = "type")]
-    pub typed: Option<String>,
+    pub typed: Option<Text>,
     /// It gets Ctrl-C, before all that follows.
     #[serde(default)]
     pub interrupt: bool,
-    /// Lines that it must print, in this order; `<n>` and `<port>` match any number,
-    /// and how far a line is indented makes no difference. Other lines may stand
-    /// between them.
+    /// Lines that it must print, in this order. Other lines may stand between them.
     #[serde(default)]
-    pub expect: Vec<String>,
+    pub expect: Vec<Text>,
     /// Seconds that it has for each line, and for its end.
     #[serde(default = "patience")]
     pub within: u64,
@@ -95,27 +79,231 @@ fn patience() -> u64 {
     20
 }
 
+impl Step {
+    pub fn program(&self) -> &str {
+        self.program.as_ref().map_or("", |name| name.get_ref())
+    }
+
+    /// Whether the lecturer has something to say before it.
+    pub fn waits(&self) -> bool {
+        self.say.is_some() || self.question.is_some()
+    }
+
+    fn acts(&self) -> bool {
+        let texts =
+            self.run.is_some() || self.typed.is_some() || !self.expect.is_empty();
+        let waits = self.quiet.is_some() || self.exit.is_some();
+        texts || waits || self.interrupt || self.kill
+    }
+}
+
+impl Scene {
+    /// Whether something is typed into this program.
+    pub fn types_into(&self, program: &str) -> bool {
+        self.steps
+            .iter()
+            .any(|step| step.program() == program && step.typed.is_some())
+    }
+
+    /// The names of its programs, in the order of their entrance.
+    pub fn actors(&self) -> Vec<&str> {
+        let mut actors = Vec::new();
+        for step in self.steps.iter().filter(|step| step.run.is_some()) {
+            if !actors.contains(&step.program()) {
+                actors.push(step.program());
+            }
+        }
+        actors
+    }
+
+    /// The crates whose programs its commands run.
+    pub fn packages(&self) -> Vec<&str> {
+        let commands = self.steps.iter().filter_map(|step| step.run.as_ref());
+        let packages =
+            commands.filter_map(|run| run.get_ref().strip_prefix("cargo run -q -p "));
+        packages.filter_map(|rest| rest.split(' ').next()).collect()
+    }
+
+    /// Whether it shows what crosses the network by wiretaps of its own.
+    pub fn has_wiretap(&self) -> bool {
+        self.packages().contains(&"wiretap")
+    }
+
+    /// Whether this name means it: its own, its crate's or its file's.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.name.split('/').next() == Some(name)
+    }
+
+    fn parse(text: &str) -> Result<Scene, Fault> {
+        let scene: Scene = toml::from_str(text).map_err(|error| Fault {
+            place: error.span().map_or(0, |span| span.start),
+            what: error.message().to_string(),
+        })?;
+        scene.check()?;
+        Ok(scene)
+    }
+
+    /// Finds what cannot be played before anything is played.
+    fn check(&self) -> Result<(), Fault> {
+        Names::of(self)?;
+        let mut started = Vec::new();
+        let mut asked: Option<&Text> = None;
+        for step in &self.steps {
+            let name = step.program();
+            match (&step.program, &step.run) {
+                (Some(_), Some(_)) => started.push(name),
+                (Some(program), None) if !started.contains(&name) => {
+                    let message = format!("no step before this one starts '{name}'");
+                    return Err(Fault::at(program, message));
+                }
+                (None, Some(run)) => {
+                    return Err(Fault::at(run, "the step names no program".into()));
+                }
+                (None, None) if step.acts() => {
+                    let place = step.expect.first().or(step.typed.as_ref());
+                    let what = "a step that does something names no program".into();
+                    return Err(place
+                        .map_or(Fault { place: 0, what: String::new() }, |text| {
+                            Fault::at(text, String::new())
+                        })
+                        .saying(what));
+                }
+                _ => {}
+            }
+            asked = step.question.as_ref().or(asked);
+            if let Some(answer) = &step.answer
+                && asked.take().is_none()
+            {
+                return Err(Fault::at(answer, "an answer without a question".into()));
+            }
+        }
+        match asked {
+            Some(question) => {
+                Err(Fault::at(question, "a question without an answer".into()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with a scene, and how many bytes into the file.
+struct Fault {
+    place: usize,
+    what: String,
+}
+
+impl Fault {
+    fn at(text: &Text, what: String) -> Fault {
+        Fault { place: text.span().start, what }
+    }
+
+    fn saying(self, what: String) -> Fault {
+        Fault { what, ..self }
+    }
+}
+
+/// The named places of a scene: each is found once and used at least once after that.
+struct Names<'a> {
+    known: Vec<String>,
+    /// Those that nothing has used yet, and where they are found.
+    unused: Vec<(String, &'a Text)>,
+}
+
+impl<'a> Names<'a> {
+    fn of(scene: &'a Scene) -> Result<(), Fault> {
+        let broker = ["broker", "broker_address"].map(str::to_string);
+        let known = scene.broker.map_or(Vec::new(), |_| broker.to_vec());
+        let mut names = Names { known, unused: Vec::new() };
+        for step in &scene.steps {
+            let before = [&step.say, &step.question, &step.run, &step.typed];
+            before.into_iter().flatten().try_for_each(|text| names.uses(text))?;
+            step.expect.iter().for_each(|text| names.finds(text));
+            step.answer.iter().try_for_each(|text| names.uses(text))?;
+        }
+        match names.unused.first() {
+            Some((name, text)) => {
+                let others = names.known.iter().filter(|known| *known != name);
+                let others = others.map(String::as_str);
+                let hint = places::similar(name, others);
+                let hint = hint.map_or(String::new(), |hint| {
+                    format!(": did you mean {{{hint}}}?")
+                });
+                let what = format!("{{{name}}} is found here and used nowhere{hint}");
+                Err(Fault::at(text, what))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn uses(&mut self, text: &Text) -> Result<(), Fault> {
+        for name in places::names(text.get_ref()) {
+            if !self.known.contains(&name) {
+                let known = self.known.iter().map(String::as_str);
+                let hint = places::similar(&name, known)
+                    .map_or(String::new(), |hint| {
+                        format!(": did you mean {{{hint}}}?")
+                    });
+                let what =
+                    format!("nothing has found {{{name}}} before this line{hint}");
+                return Err(Fault::at(text, what));
+            }
+            self.unused.retain(|(unused, _)| *unused != name);
+        }
+        Ok(())
+    }
+
+    fn finds(&mut self, text: &'a Text) {
+        for name in places::names(text.get_ref()) {
+            if self.known.contains(&name) {
+                self.unused.retain(|(unused, _)| *unused != name);
+            } else {
+                self.known.push(name.clone());
+                self.unused.push((name, text));
+            }
+        }
+    }
+}
+
 /// Finds the scenes by name, or all of them in the order of the lecture.
 pub fn find(names: &[String]) -> Result<Vec<Scene>> {
-    let folders = folders_with_a_scene()?;
-    let crates: Vec<String> = folders.iter().map(|folder| name_of(folder)).collect();
+    let all = folders_with_a_scene()?;
+    if names.is_empty() {
+        let scenes = all.iter().map(|folder| scenes_of(folder));
+        return Ok(scenes
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect());
+    }
     let mut scenes = Vec::new();
-    for name in if names.is_empty() { &crates } else { names } {
+    for name in names {
         if name.ends_with(".toml") {
-            scenes.push(load(name, Path::new(name))?);
-        } else if let Some(place) = crates.iter().position(|known| known == name) {
-            for path in scenes_of(&folders[place])? {
-                scenes.push(load(name, &path)?);
-            }
-        } else {
-            bail!("there is no scene '{name}'; there are: {}", crates.join(", "));
+            scenes.push(load(name.clone(), Path::new(name))?);
+            continue;
         }
+        let crate_name = name.split('/').next().unwrap_or_default();
+        let folder = all.iter().find(|folder| name_of(folder) == crate_name);
+        let Some(folder) = folder else { return Err(unknown(name, &all)) };
+        let (from, known) = (scenes.len(), scenes_of(folder)?);
+        let count = known.len();
+        scenes.extend(known.into_iter().filter(|scene| scene.is_called(name)));
+        ensure!(
+            scenes.len() > from,
+            "{crate_name} has {count} scenes: {crate_name}/1 and so on"
+        );
     }
     Ok(scenes)
 }
 
+fn unknown(name: &str, folders: &[String]) -> Error {
+    let known: Vec<&str> = folders.iter().map(|folder| name_of(folder)).collect();
+    let hint = places::similar(name, known.iter().copied());
+    let hint = hint.map_or(String::new(), |hint| format!("; did you mean '{hint}'?"));
+    anyhow!("there is no scene '{name}'{hint} There are: {}", known.join(", "))
+}
+
 /// The scenes of a crate: `demo.toml`, then `demo-2-....toml` and so on.
-fn scenes_of(folder: &str) -> Result<Vec<PathBuf>> {
+fn scenes_of(folder: &str) -> Result<Vec<Scene>> {
     let files = fs::read_dir(root().join(folder))?;
     let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
     let is_scene = |path: &PathBuf| {
@@ -125,22 +313,34 @@ fn scenes_of(folder: &str) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<_> = paths.into_iter().filter(is_scene).collect();
     // By their names alone `demo-2` would come before `demo`.
     paths.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
-    Ok(paths)
+    let name = |index| match paths.len() {
+        1 => name_of(folder).to_string(),
+        _ => format!("{}/{}", name_of(folder), index + 1),
+    };
+    paths.iter().enumerate().map(|(index, path)| load(name(index), path)).collect()
 }
 
-fn load(name: &str, path: &Path) -> Result<Scene> {
+fn load(name: String, path: &Path) -> Result<Scene> {
+    let shown = path.strip_prefix(root()).unwrap_or(path).display().to_string();
     let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the scene {}", path.display()))?;
-    let scene: Scene = toml::from_str(&text)
-        .with_context(|| format!("cannot understand the scene {}", path.display()))?;
-    let folder = path.parent().unwrap_or(path);
-    let folder = folder.strip_prefix(root()).unwrap_or(folder).display().to_string();
-    Ok(Scene { name: name.to_string(), folder, ..scene })
+        .with_context(|| format!("cannot read the scene {shown}"))?;
+    let scene = Scene::parse(&text).map_err(|fault| {
+        let line = text[..fault.place].lines().count().max(1);
+        // A place at the beginning of a line is after the end of the one before.
+        let line = line + usize::from(text[..fault.place].ends_with('\n'));
+        anyhow!("{shown}:{line}: {}", fault.what)
+    })?;
+    let folder = Path::new(&shown).parent().unwrap_or(path).display().to_string();
+    Ok(Scene { name, folder, ..scene })
 }
 
 /// The folder of the workspace: the commands run there.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    tools
+        .and_then(|tools| tools.ancestors().nth(2))
+        .unwrap_or(Path::new("."))
+        .to_path_buf()
 }
 
 /// The members of the workspace stand in the order of the lecture.
@@ -161,41 +361,86 @@ fn folders_with_a_scene() -> Result<Vec<String>> {
 }
 
 /// The crate in a folder bears its name.
-fn name_of(folder: &str) -> String {
-    folder.rsplit('/').next().unwrap_or_default().to_string()
+fn name_of(folder: &str) -> &str {
+    folder.rsplit('/').next().unwrap_or_default()
 }
 
-/// Whether a line is the expected one, with numbers in place of `<n>` and `<port>`.
-pub fn matches(expected: &str, line: &str) -> bool {
-    let expected = expected.trim_start().replace("<port>", "<n>");
-    let mut literals = expected.split("<n>");
-    let first = literals.next().unwrap_or_default();
-    let Some(mut rest) = line.trim_start().strip_prefix(first) else {
-        return false;
+/// Leaves out what comes before the scene of this name.
+pub fn begin_at(scenes: &mut Vec<Scene>, name: &str) -> Result<()> {
+    let Some(first) = scenes.iter().position(|scene| scene.is_called(name)) else {
+        let known: Vec<&str> =
+            scenes.iter().map(|scene| scene.name.as_str()).collect();
+        bail!("no scene '{name}' to begin at; there are: {}", known.join(", "));
     };
-    for literal in literals {
-        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        match after.strip_prefix(literal) {
-            Some(next) if after.len() < rest.len() => rest = next,
-            _ => return false,
-        }
-    }
-    rest.is_empty()
+    scenes.drain(..first);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+
+    const HEAD: &str =
+        "title = 'T'\nslide = 'S'\nnotice = 'N'\n[[step]]\nprogram = 'a'\n";
+
+    /// What is wrong, and in which line after the head.
+    fn fault(steps: &str) -> (usize, String) {
+        let text = format!("{HEAD}{steps}");
+        let fault = Scene::parse(&text).map(|_| "no fault").unwrap_err();
+        (text[HEAD.len()..fault.place].matches('\n').count() + 1, fault.what)
+    }
 
     #[test]
-    fn a_placeholder_matches_a_number_and_nothing_else() {
-        assert!(matches("by 127.0.0.1:<port>", "by 127.0.0.1:54321"));
-        assert!(matches("p50 <n> ms, p99 <n> ms", "p50 0.31 ms, p99 12 ms"));
-        assert!(matches("as it is", "as it is"));
-        assert!(matches("  <n> s  it", "     0.123 s  it"));
-        assert!(!matches("p50 <n> ms", "p50  ms"));
-        assert!(!matches("p50 <n> ms", "p50 fast ms"));
-        assert!(!matches("p50 <n> ms", "p50 1 ms and more"));
-        assert!(!matches("as it is", "as it is not"));
+    fn a_name_that_nothing_has_found_is_a_fault_in_its_line() {
+        let (line, what) = fault("expect = ['at {server}']\nrun = 'x {sever}'\n");
+        assert_eq!(
+            (line, what.as_str()),
+            (2, "nothing has found {sever} before this line")
+        );
+        let more = "[[step]]\nprogram = 'b'\nrun = 'x {sever}'\n";
+        let (line, what) =
+            fault(&format!("run = 'x'\nexpect = ['at {{server}}']\n{more}"));
+        assert_eq!(line, 5);
+        assert!(what.ends_with("did you mean {server}?"), "{what}");
+    }
+
+    #[test]
+    fn a_name_that_nothing_uses_is_misspelt() {
+        let expect = "expect = [\n'at {server}',\n'{server} again',\n'at {sever}']";
+        let (line, what) = fault(&format!("run = 'x'\n{expect}"));
+        assert_eq!(line, 5);
+        assert!(what.starts_with("{sever} is found here and used nowhere"), "{what}");
+        assert!(what.ends_with("did you mean {server}?"), "{what}");
+    }
+
+    #[test]
+    fn the_broker_is_known_where_the_scene_has_one() {
+        let steps = "run = 'x {broker} {broker_address}'\n";
+        assert_eq!(fault(steps).0, 1);
+        assert!(Scene::parse(&format!("broker = 'mqtt'\n{HEAD}{steps}")).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_fault_in_its_line() {
+        let (line, what) = fault("run = 'x'\nexpects = ['a']\n");
+        assert_eq!(line, 2);
+        assert!(what.contains("unknown field `expects`, expected one of"), "{what}");
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_a_fault_before_anything_is_played() {
+        assert!(
+            fault("expect = ['a']").1.contains("no step before this one starts 'a'")
+        );
+        let step = "run = 'x'\n[[step]]\n";
+        assert!(fault(&format!("{step}run = 'x'")).1.contains("names no program"));
+        assert!(fault(&format!("{step}kill = true")).1.contains("names no program"));
+        assert!(
+            fault(&format!("{step}answer = 'a'")).1.contains("without a question")
+        );
+        assert!(
+            fault(&format!("{step}question = 'a'")).1.contains("without an answer")
+        );
+        assert!(Scene::parse(&format!("{HEAD}{step}say = 'a'")).is_ok());
     }
 }

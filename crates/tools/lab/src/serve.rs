@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use brokers::{Broker, Kind, Process, Signal};
 use signal_hook::consts::SIGINT;
 
-use crate::stage::on_signal;
+use crate::audience::on_signal;
 
 const KINDS: [Kind; 2] = [Kind::Mosquitto, Kind::RabbitMq];
 /// How often the brokers and the command are asked whether they still run.

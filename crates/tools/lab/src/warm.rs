@@ -1,0 +1,67 @@
+//! Builds what the scenes run before the first one, so that nothing is compiled on
+//! stage.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use anyhow::{Context, Result};
+use brokers::Process;
+
+use crate::scene::{self, Scene};
+use crate::screen::Screen;
+
+/// Lines of the compiler's that are shown when a crate cannot be built.
+const LINES_SHOWN: usize = 12;
+
+/// Builds each crate just as the commands of the scenes will want it: several together
+/// would get other features. Takes out the scenes that need one that cannot be built,
+/// and returns what to say of them.
+pub fn build(scenes: &mut Vec<Scene>, screen: &mut Screen) -> Result<Vec<String>> {
+    let mut packages: Vec<String> = Vec::new();
+    for name in scenes.iter().flat_map(Scene::packages) {
+        if !packages.iter().any(|known| known == name) {
+            packages.push(name.to_string());
+        }
+    }
+    let mut built = BTreeMap::new();
+    for (index, name) in packages.iter().enumerate() {
+        screen.status(&format!(
+            "Building {} of {}: {name}",
+            index + 1,
+            packages.len()
+        ));
+        let errors = build_one(name)?;
+        if let Some(errors) = &errors {
+            screen.plain(&format!("{name} cannot be built:"));
+            errors.iter().for_each(|line| screen.plain(&format!("    {line}")));
+        }
+        built.insert(name.as_str(), errors.is_none());
+    }
+    screen.status("");
+    let is_out = |scene: &mut Scene| scene.packages().iter().any(|name| !built[name]);
+    let out = scenes.extract_if(.., is_out);
+    Ok(out.map(|scene| format!("{}: it cannot be built", scene.title)).collect())
+}
+
+/// Builds a crate in silence; returns the end of what cargo says if that fails.
+fn build_one(name: &str) -> Result<Option<Vec<String>>> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "-q", "-p", name]).current_dir(scene::root());
+    cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut cargo = Process::start(&mut cargo).context("cannot start cargo")?;
+    let (sender, lines) = mpsc::sync_channel(100);
+    cargo.read_lines(move |line| drop(sender.send(line)));
+    let mut last = Vec::new();
+    for line in lines.into_iter().map_while(|line| line) {
+        last.push(line);
+        if last.len() > LINES_SHOWN {
+            last.remove(0);
+        }
+    }
+    loop {
+        if let Some(status) = cargo.wait(std::time::Duration::from_secs(1))? {
+            return Ok((!status.success()).then_some(last));
+        }
+    }
+}
