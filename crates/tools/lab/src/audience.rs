@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 use std::{process, thread};
@@ -18,6 +19,9 @@ use signal_hook::iterator::Signals;
 
 /// How long all that was started may take to end. The guard goes on after that.
 const ENDING: Duration = Duration::from_millis(700);
+
+/// Ctrl-D, the end of the input.
+const END: u8 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Key {
@@ -36,8 +40,7 @@ impl Key {
             b's' => Some(Key::Skip),
             b'r' => Some(Key::Replay),
             b'b' => Some(Key::Back),
-            // Ctrl-D as well: the end of the input.
-            b'q' | 4 => Some(Key::Quit),
+            b'q' | END => Some(Key::Quit),
             b'?' | b'h' => Some(Key::Help),
             _ => None,
         }
@@ -65,20 +68,35 @@ fn read_keys(sender: &Sender<Key>) {
     let mut bytes = [0; 64];
     loop {
         let length = io::stdin().read(&mut bytes).unwrap_or(0);
-        let pressed = match &bytes[..length] {
-            [] => &[4][..],
-            // An arrow, or another key that is more than a letter.
-            [0x1b, ..] => &[],
-            bytes => bytes,
-        };
-        for key in pressed.iter().copied().filter_map(Key::of) {
-            // Nobody listens any more when the tour is over.
+        let pressed = if length == 0 { &[END] } else { &bytes[..length] };
+        // Nobody listens any more when the tour is over.
+        letters(pressed).filter_map(Key::of).for_each(|key| {
             let _ = sender.send(key);
-        }
+        });
         if length == 0 {
             return;
         }
     }
+}
+
+/// What was typed without the keys that are more than a letter: an arrow is `ESC [ B`,
+/// F1 `ESC O P`.
+fn letters(typed: &[u8]) -> impl Iterator<Item = u8> {
+    let (mut letters, mut rest) = (Vec::new(), typed);
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, after) {
+            (0x1b, [b'[' | b'O', sequence @ ..]) => {
+                let end =
+                    sequence.iter().position(|byte| (0x40..0x7f).contains(byte));
+                rest = end.map_or(&[][..], |end| &sequence[end + 1..]);
+            }
+            // Alt and a letter.
+            (0x1b, _) => rest = after.get(1..).unwrap_or_default(),
+            (letter, _) => letters.push(*letter),
+        }
+    }
+    letters.into_iter()
 }
 
 /// Leaves the terminal as it was found.
@@ -97,8 +115,19 @@ pub fn leave_on_signals() -> Result<()> {
     })
 }
 
+/// Whether everything is being ended: then nothing that goes wrong is news.
+static LEAVING: AtomicBool = AtomicBool::new(false);
+
+/// Waits for the end, if everything is being ended.
+pub fn stay_if_leaving() {
+    while LEAVING.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}
+
 /// Ends everything that was started, and then this process.
 pub fn leave(code: i32) -> ! {
+    LEAVING.store(true, Ordering::SeqCst);
     give_back_the_terminal();
     let _ = lifeline::end_all(ENDING);
     if io::stdout().is_terminal() {
@@ -115,4 +144,17 @@ pub fn on_signal(act: impl Fn(i32) + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || signals.forever().for_each(act));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrows_and_function_keys_are_no_letters() {
+        let keys = |typed: &[u8]| -> Vec<u8> { letters(typed).collect() };
+        assert_eq!(keys(b"s\x1b[Br\x1bOPb\x1b[15~q\x1bsx"), b"srbqx");
+        assert_eq!(keys(b"\x1b"), b"");
+        assert_eq!(keys(b"\x1b[1;5"), b"");
+    }
 }

@@ -57,7 +57,12 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
-        Some(Command::Demo(options)) => tour::run(&options),
+        Some(Command::Demo(options)) => {
+            let result = tour::run(&options);
+            // What Ctrl-C made fail is not to be told.
+            audience::stay_if_leaving();
+            result
+        }
         Some(Command::Brokers { command }) => {
             serve::serve(&command).map(ExitCode::from)
         }

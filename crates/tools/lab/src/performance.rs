@@ -46,6 +46,36 @@ enum Next {
     Over,
 }
 
+/// A wait, and what the last line says of it meanwhile.
+struct Wait {
+    begin: Instant,
+    time: Duration,
+    /// How long it goes on before it is worth a word.
+    patience: Duration,
+    what: String,
+    before: &'static str,
+    after: &'static str,
+}
+
+impl Wait {
+    fn at_most(seconds: u64, what: String) -> Wait {
+        let (begin, time) = (Instant::now(), Duration::from_secs(seconds));
+        Wait {
+            begin,
+            time,
+            patience: SHORT,
+            what,
+            before: "at most ",
+            after: " more",
+        }
+    }
+
+    fn all_of(seconds: u64, what: String) -> Wait {
+        let (patience, after) = (Duration::ZERO, " to go. Enter: long enough");
+        Wait { patience, before: "", after, ..Wait::at_most(seconds, what) }
+    }
+}
+
 pub struct Performance<'a> {
     scene: &'a Scene,
     screen: &'a mut Screen,
@@ -96,6 +126,7 @@ impl<'a> Performance<'a> {
     pub fn play(mut self, broker: Option<&str>) -> Result<(), Stop> {
         let played = self.play_all(broker);
         self.screen.status("");
+        self.tell_hidden_lines();
         played.map_err(|stop| match stop {
             Stop::Failed(error) => Stop::Failed(self.report(&error)),
             key => key,
@@ -117,7 +148,7 @@ impl<'a> Performance<'a> {
             self.tell_hidden_lines();
             if let Some(answer) = &step.answer {
                 let answer = self.places.fill_in(answer.get_ref(), step.program());
-                self.screen.say("Answer: ", &answer);
+                self.screen.answer(&answer);
             }
         }
         self.fold = None;
@@ -133,18 +164,14 @@ impl<'a> Performance<'a> {
         };
         let (say, question) =
             (step.say.as_ref().map(fill_in), step.question.as_ref().map(fill_in));
-        let label = format!("{number} ");
-        if let Some(say) = say {
-            self.screen.say(&label, &say);
-        }
+        self.screen.say(&format!("{number} "), &say.unwrap_or_default());
         if step.run.is_some() {
             self.enter(step);
             let command = self.command(step);
             self.screen.command(&command);
         }
         if let Some(question) = question {
-            let label = if step.say.is_some() { "" } else { &label };
-            self.screen.say(&format!("{label}Question: "), &question);
+            self.screen.question(&question);
         }
         self.pause()
     }
@@ -249,7 +276,7 @@ impl<'a> Performance<'a> {
         let name = self.programs[index].name.clone();
         let pattern = self.places.pattern(expected, &name);
         let shown = self.places.fill_in(expected, &name);
-        let deadline = Instant::now() + Duration::from_secs(within);
+        let wait = Wait::at_most(within, format!("Waiting for {name}"));
         loop {
             while let Some(line) = self.programs[index].take_line() {
                 if let Some(found) = pattern.find(&line) {
@@ -259,13 +286,9 @@ impl<'a> Performance<'a> {
             if self.programs[index].has_ended() {
                 return Err(failed(&name, &format!("ended without '{shown}'")));
             }
-            if self.wait(deadline, &format!("Waiting for {name}"), "at most ")?
-                == Next::Over
-            {
-                return Err(failed(
-                    &name,
-                    &format!("did not print '{shown}' in {within} s"),
-                ));
+            if self.wait(&wait)? == Next::Over {
+                let what = format!("did not print '{shown}' in {within} s");
+                return Err(failed(&name, &what));
             }
         }
     }
@@ -288,24 +311,20 @@ impl<'a> Performance<'a> {
         Ok(())
     }
 
+    /// Silence is long enough when the lecturer says so.
     fn expect_silence(&mut self, index: usize, seconds: u64) -> Result<(), Stop> {
         let name = self.programs[index].name.clone();
-        let begin = Instant::now();
-        let deadline = begin + Duration::from_secs(seconds);
-        let what = format!("Nothing from {name} so far. Enter: long enough");
-        loop {
+        let wait = Wait::all_of(seconds, format!("Nothing from {name} so far"));
+        let mut next = Next::Nothing;
+        while !matches!(next, Next::Over | Next::Enter) {
             if self.programs[index].has_waiting_lines() {
                 return Err(failed(&name, "printed too early"));
             }
-            if matches!(self.wait(deadline, &what, "")?, Next::Over | Next::Enter) {
-                break;
-            }
+            next = self.wait(&wait)?;
         }
-        let silent = begin.elapsed().as_secs_f64();
-        let silent = if silent < seconds as f64 {
-            format!("{silent:.1}")
-        } else {
-            seconds.to_string()
+        let silent = match next {
+            Next::Enter => format!("{:.1}", wait.begin.elapsed().as_secs_f64()),
+            _ => seconds.to_string(),
         };
         self.happen(format!("Nothing from {name} for {silent} s"));
         Ok(())
@@ -318,14 +337,13 @@ impl<'a> Performance<'a> {
         within: u64,
     ) -> Result<(), Stop> {
         let name = self.programs[index].name.clone();
-        let deadline = Instant::now() + Duration::from_secs(within);
+        let wait = Wait::at_most(within, format!("Waiting for the end of {name}"));
         while !self.programs[index].has_ended() {
-            let what = format!("Waiting for the end of {name}");
-            if self.wait(deadline, &what, "at most ")? == Next::Over {
+            if self.wait(&wait)? == Next::Over {
                 return Err(failed(&name, &format!("did not end in {within} s")));
             }
         }
-        let status = self.programs[index].wait()?;
+        let status = self.programs[index].wait(program::ENDING)?;
         match status.code() == Some(code) {
             true => Ok(()),
             false => Err(failed(&name, &format!("ended with {status}, not {code}"))),
@@ -340,7 +358,7 @@ impl<'a> Performance<'a> {
         self.happen(format!("Killed: {name}"));
         self.programs[index].kill();
         self.wait_for_the_end(index)?;
-        self.programs[index].wait()?;
+        self.programs[index].wait(program::REST)?;
         Ok(())
     }
 
@@ -360,21 +378,22 @@ impl<'a> Performance<'a> {
             let Ok(event) = self.events.try_recv() else { break };
             self.handle(event);
         }
-        for index in (0..self.programs.len()).rev() {
-            if self.programs[index].finished {
-                continue;
-            }
-            let (name, was_asked) = {
-                let program = &self.programs[index];
-                (program.name.clone(), program.interrupted)
-            };
-            if self.programs[index].has_ended() && !was_asked {
-                let status = self.programs[index].wait()?;
+        let left: Vec<usize> = (0..self.programs.len())
+            .filter(|&index| !self.programs[index].finished)
+            .collect();
+        for &index in &left {
+            let program = &mut self.programs[index];
+            if program.has_ended() && !program.interrupted {
+                let (name, status) =
+                    (program.name.clone(), program.wait(program::ENDING)?);
                 return Err(failed(&name, &format!("ended by itself: {status}")));
             }
+        }
+        for index in left.into_iter().rev() {
             self.programs[index].interrupt();
             self.wait_for_the_end(index)?;
-            let status = self.programs[index].wait()?;
+            let program = &mut self.programs[index];
+            let (name, status) = (program.name.clone(), program.wait(program::REST)?);
             if !program::is_orderly(status) {
                 return Err(failed(&name, &format!("ended with {status}")));
             }
@@ -382,19 +401,16 @@ impl<'a> Performance<'a> {
         Ok(())
     }
 
-    /// Waits for something, and says how long it may still take if that is long.
-    fn wait(
-        &mut self,
-        deadline: Instant,
-        what: &str,
-        most: &str,
-    ) -> Result<Next, Stop> {
-        let next = self.next(deadline)?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        if next == Next::Nothing && (most.is_empty() || left > SHORT) {
-            let seconds = left.as_secs_f64().ceil();
-            let what = format!("{what} ({most}{seconds} s)");
-            self.screen.status(&self.with_hidden_lines(&what));
+    /// Waits for what comes next, and shows the time that is left.
+    fn wait(&mut self, wait: &Wait) -> Result<Next, Stop> {
+        let ticked = self.ticked;
+        let next = self.next(wait.begin + wait.time)?;
+        if self.ticked > ticked && wait.begin.elapsed() > wait.patience {
+            let left = wait.time.saturating_sub(wait.begin.elapsed());
+            let left = left.as_secs_f64().ceil();
+            let status =
+                format!("{}, {}{left} s{}", wait.what, wait.before, wait.after);
+            self.screen.status(&self.with_hidden_lines(&status));
         }
         Ok(next)
     }

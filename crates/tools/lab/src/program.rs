@@ -14,7 +14,7 @@ use crate::scene;
 /// How long a program may take to end when it is asked to.
 pub const ENDING: Duration = Duration::from_secs(5);
 /// How long after a program's end its output is waited for: somebody may still have it.
-const REST: Duration = Duration::from_millis(500);
+pub const REST: Duration = Duration::from_millis(500);
 /// Lines that are kept to be compared with what the scene expects, and their bytes.
 const MOST_LINES: usize = 10_000;
 const MOST_BYTES: usize = 1 << 20;
@@ -144,8 +144,8 @@ impl Program {
     }
 
     /// Waits for the end of a program that has closed its output or was asked to end.
-    pub fn wait(&mut self) -> Result<ExitStatus> {
-        let status = self.process.wait(ENDING)?;
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let status = self.process.wait(patience)?;
         self.finished = status.is_some();
         status.with_context(|| format!("{} does not end", self.name))
     }

@@ -387,7 +387,8 @@ mod tests {
     fn fault(steps: &str) -> (usize, String) {
         let text = format!("{HEAD}{steps}");
         let fault = Scene::parse(&text).map(|_| "no fault").unwrap_err();
-        (text[HEAD.len()..fault.place].matches('\n').count() + 1, fault.what)
+        let place = fault.place.max(HEAD.len());
+        (text[HEAD.len()..place].matches('\n').count() + 1, fault.what)
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::scene::Scene;
 /// Colours that can be told from black and from white, on any projector.
 const PROGRAMS: [u8; 6] = [32, 28, 133, 166, 63, 30];
 const EVENT: u8 = 160;
+const QUESTION: u8 = 63;
+const ANSWER: u8 = 28;
 /// What a terminal of unknown width has, and the least that text is wrapped to.
 const USUAL: usize = 80;
 const LEAST: usize = 24;
@@ -73,7 +75,7 @@ impl Screen {
         let rule = "=".repeat(self.width().unwrap_or(USUAL).min(USUAL));
         self.plain("");
         self.write(&self.paint(BOLD, &rule));
-        self.say(&format!("{number}: "), &scene.title);
+        self.wrapped(&format!("{number}: "), BOLD, &scene.title);
         if let Some(slide) = slide {
             self.wrapped(
                 "Slide ",
@@ -88,7 +90,16 @@ impl Screen {
 
     /// A sentence to the class, after a label.
     pub fn say(&mut self, label: &str, text: &str) {
-        self.wrapped(label, BOLD, text);
+        let columns = display_width(label);
+        self.hanging(&self.paint(BOLD, label), columns, Style::new(), text);
+    }
+
+    pub fn question(&mut self, text: &str) {
+        self.wrapped("Question: ", colour(QUESTION).bold(), text);
+    }
+
+    pub fn answer(&mut self, text: &str) {
+        self.wrapped("Answer: ", colour(ANSWER).bold(), text);
     }
 
     /// A command that is run, or will be.
@@ -194,6 +205,7 @@ impl Screen {
     }
 
     fn put(&self, text: &str) {
+        audience::stay_if_leaving();
         let text = match self.ascii {
             true => text.replace(|c: char| !c.is_ascii(), "?"),
             false => text.to_string(),
@@ -271,7 +283,7 @@ mod tests {
     /// The contrast of WCAG: 3 is the least for large text, and a projector's is large.
     #[test]
     fn every_colour_can_be_read_on_black_and_on_white() {
-        for number in PROGRAMS.into_iter().chain([EVENT]) {
+        for number in PROGRAMS.into_iter().chain([EVENT, QUESTION, ANSWER]) {
             let steps = [0_u8, 95, 135, 175, 215, 255];
             let index = usize::from(number - 16);
             let channels = [index / 36, index / 6 % 6, index % 6].map(|step| {
