@@ -11,6 +11,7 @@ mod program;
 mod scene;
 mod screen;
 mod serve;
+mod stage;
 mod tour;
 mod warm;
 

@@ -103,10 +103,14 @@ impl Places {
 
     /// A program that is to print the same line as the first one at a place will be
     /// there as well.
-    pub fn enter(&mut self, program: &str, expected: &[&str]) {
-        let places = self.found.values_mut();
-        for place in places.filter(|place| expected.contains(&place.ready.as_str())) {
-            place.programs.push(program.to_string());
+    pub fn enter<'a>(
+        &mut self,
+        program: &str,
+        expected: impl Iterator<Item = &'a String>,
+    ) {
+        for line in expected {
+            let places = self.found.values_mut().filter(|place| place.ready == *line);
+            places.for_each(|place| place.programs.push(program.to_string()));
         }
     }
 

@@ -63,6 +63,9 @@ pub struct Step {
     /// Lines that it must print, in this order. Other lines may stand between them.
     #[serde(default)]
     pub expect: Vec<Text>,
+    /// Then no other lines may stand between them, nor before the first.
+    #[serde(default)]
+    pub only: bool,
     /// Seconds that it has for each line, and for its end.
     #[serde(default = "patience")]
     pub within: u64,
@@ -75,18 +78,30 @@ pub struct Step {
     pub kill: bool,
 }
 
+/// A text that need not know any more where it stands.
+pub fn plain(text: &Option<Text>) -> Option<&str> {
+    text.as_ref().map(|text| text.get_ref().as_str())
+}
+
 fn patience() -> u64 {
     20
 }
 
 impl Step {
     pub fn program(&self) -> &str {
-        self.program.as_ref().map_or("", |name| name.get_ref())
+        plain(&self.program).unwrap_or_default()
     }
 
     /// Whether the lecturer has something to say before it.
     pub fn waits(&self) -> bool {
         self.say.is_some() || self.question.is_some()
+    }
+
+    /// A fault of the step as a whole, in the line of one of its texts.
+    fn fault(&self, what: &str) -> Fault {
+        let texts = [&self.answer, &self.run, &self.typed, &self.say];
+        let text = texts.into_iter().flatten().chain(&self.expect).next();
+        Fault { place: text.map_or(0, |text| text.span().start), what: what.into() }
     }
 
     fn acts(&self) -> bool {
@@ -118,9 +133,9 @@ impl Scene {
 
     /// The crates whose programs its commands run.
     pub fn packages(&self) -> Vec<&str> {
-        let commands = self.steps.iter().filter_map(|step| step.run.as_ref());
+        let commands = self.steps.iter().filter_map(|step| plain(&step.run));
         let packages =
-            commands.filter_map(|run| run.get_ref().strip_prefix("cargo run -q -p "));
+            commands.filter_map(|run| run.strip_prefix("cargo run -q -p "));
         packages.filter_map(|rest| rest.split(' ').next()).collect()
     }
 
@@ -145,42 +160,33 @@ impl Scene {
 
     /// Finds what cannot be played before anything is played.
     fn check(&self) -> Result<(), Fault> {
-        Names::of(self)?;
+        Names::check(self)?;
         let mut started = Vec::new();
         let mut asked: Option<&Text> = None;
         for step in &self.steps {
             let name = step.program();
-            match (&step.program, &step.run) {
-                (Some(_), Some(_)) => started.push(name),
-                (Some(program), None) if !started.contains(&name) => {
-                    let message = format!("no step before this one starts '{name}'");
-                    return Err(Fault::at(program, message));
+            if step.run.is_some() {
+                started.push(name);
+            }
+            match &step.program {
+                Some(program) if !started.contains(&name) => {
+                    let what = format!("no step before this one starts '{name}'");
+                    return Err(Fault::at(program, what));
                 }
-                (None, Some(run)) => {
-                    return Err(Fault::at(run, "the step names no program".into()));
-                }
-                (None, None) if step.acts() => {
-                    let place = step.expect.first().or(step.typed.as_ref());
-                    let what = "a step that does something names no program".into();
-                    return Err(place
-                        .map_or(Fault { place: 0, what: String::new() }, |text| {
-                            Fault::at(text, String::new())
-                        })
-                        .saying(what));
+                None if step.acts() => {
+                    return Err(
+                        step.fault("the step does something, and names no program")
+                    );
                 }
                 _ => {}
             }
             asked = step.question.as_ref().or(asked);
-            if let Some(answer) = &step.answer
-                && asked.take().is_none()
-            {
-                return Err(Fault::at(answer, "an answer without a question".into()));
+            if step.answer.is_some() && asked.take().is_none() {
+                return Err(step.fault("an answer without a question"));
             }
         }
         match asked {
-            Some(question) => {
-                Err(Fault::at(question, "a question without an answer".into()))
-            }
+            Some(text) => Err(Fault::at(text, "a question without an answer".into())),
             None => Ok(()),
         }
     }
@@ -196,10 +202,6 @@ impl Fault {
     fn at(text: &Text, what: String) -> Fault {
         Fault { place: text.span().start, what }
     }
-
-    fn saying(self, what: String) -> Fault {
-        Fault { what, ..self }
-    }
 }
 
 /// The named places of a scene: each is found once and used at least once after that.
@@ -210,7 +212,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn of(scene: &'a Scene) -> Result<(), Fault> {
+    fn check(scene: &'a Scene) -> Result<(), Fault> {
         let broker = ["broker", "broker_address"].map(str::to_string);
         let known = scene.broker.map_or(Vec::new(), |_| broker.to_vec());
         let mut names = Names { known, unused: Vec::new() };
@@ -220,32 +222,17 @@ impl<'a> Names<'a> {
             step.expect.iter().for_each(|text| names.finds(text));
             step.answer.iter().try_for_each(|text| names.uses(text))?;
         }
-        match names.unused.first() {
-            Some((name, text)) => {
-                let others = names.known.iter().filter(|known| *known != name);
-                let others = others.map(String::as_str);
-                let hint = places::similar(name, others);
-                let hint = hint.map_or(String::new(), |hint| {
-                    format!(": did you mean {{{hint}}}?")
-                });
-                let what = format!("{{{name}}} is found here and used nowhere{hint}");
-                Err(Fault::at(text, what))
-            }
-            None => Ok(()),
-        }
+        names.unused.first().map_or(Ok(()), |(name, text)| {
+            let what = "is found here and used nowhere";
+            Err(Fault::at(text, format!("{{{name}}} {what}{}", names.hint(name))))
+        })
     }
 
     fn uses(&mut self, text: &Text) -> Result<(), Fault> {
         for name in places::names(text.get_ref()) {
             if !self.known.contains(&name) {
-                let known = self.known.iter().map(String::as_str);
-                let hint = places::similar(&name, known)
-                    .map_or(String::new(), |hint| {
-                        format!(": did you mean {{{hint}}}?")
-                    });
-                let what =
-                    format!("nothing has found {{{name}}} before this line{hint}");
-                return Err(Fault::at(text, what));
+                let what = format!("nothing has found {{{name}}} before this line");
+                return Err(Fault::at(text, what + &self.hint(&name)));
             }
             self.unused.retain(|(unused, _)| *unused != name);
         }
@@ -261,6 +248,13 @@ impl<'a> Names<'a> {
                 self.unused.push((name, text));
             }
         }
+    }
+
+    fn hint(&self, name: &str) -> String {
+        let others =
+            self.known.iter().map(String::as_str).filter(|other| *other != name);
+        let hint = places::similar(name, others);
+        hint.map_or(String::new(), |hint| format!(": did you mean {{{hint}}}?"))
     }
 }
 

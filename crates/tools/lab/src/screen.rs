@@ -135,9 +135,13 @@ impl Screen {
         self.hanging(&prefix, TIME + self.names + 3, style, &text);
     }
 
-    /// So many similar lines are not shown before the next one.
-    pub fn more(&mut self, count: usize, of: &str) {
+    /// So many similar lines before this one are not shown.
+    pub fn more(&mut self, count: usize, last: &Line) {
         let lines = if count == 1 { "line" } else { "lines" };
+        let of = match &last.what {
+            What::Printed(_, name) => format!(" of {name}"),
+            _ => String::new(),
+        };
         self.write(&format!("{:TIME$}... {count} more such {lines}{of}", ""));
     }
 
