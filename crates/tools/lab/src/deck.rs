@@ -11,7 +11,7 @@ pub struct Slide {
     pub title: String,
 }
 
-/// The first slide whose text or notes say to play this crate's demo.
+/// The first slide whose notes say to play this crate's demo.
 pub fn slide_of(crate_name: &str) -> Option<Slide> {
     find(&fs::read_to_string(root().join("slides/deck.md")).ok()?, crate_name)
 }
@@ -19,16 +19,18 @@ pub fn slide_of(crate_name: &str) -> Option<Slide> {
 fn find(deck: &str, crate_name: &str) -> Option<Slide> {
     let plays = [format!("make demo-{crate_name}"), format!("lab demo {crate_name}")];
     let mut slide = Slide { number: 0, title: String::new() };
-    let mut is_code = false;
+    let (mut is_code, mut is_note) = (false, false);
     for line in deck.lines() {
+        is_note |= line.starts_with("<!--");
         is_code ^= line.starts_with("```");
         let heading = line.strip_prefix("## ").or_else(|| line.strip_prefix("# "));
         if let (false, Some(title)) = (is_code, heading) {
             slide = Slide { number: slide.number + 1, title: title.to_string() };
         }
-        if plays.iter().any(|play| says(line, play)) {
+        if is_note && plays.iter().any(|play| says(line, play)) {
             return Some(slide);
         }
+        is_note &= !line.ends_with("-->");
     }
     None
 }
@@ -48,7 +50,7 @@ mod tests {
     #[test]
     fn the_slide_that_says_to_play_a_demo_is_found_by_its_number() {
         let deck = "---\nlang: en\n---\n# Title\n## One\n```\n# no slide\n```\n\
-            `make demo-tcp-echo-twice`\n## Run it\n<!--\nRun `make demo-tcp-echo`.\n-->\n";
+            `make demo-tcp-echo`\n<!-- make demo-tcp-echo-twice -->\n## Run it\n<!--\nRun `make demo-tcp-echo`.\n-->\n";
         let slide = Slide { number: 3, title: "Run it".to_string() };
         assert_eq!(find(deck, "tcp-echo"), Some(slide));
         assert_eq!(find(deck, "udp-echo"), None);
