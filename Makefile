@@ -20,7 +20,7 @@ WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
 SCRIPTS := $(wildcard .ci/* crates/*/*.sh crates/tools/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo brokers test tested tests tools check copies bench slides slides-check slides-serve rust
+.PHONY: help demo warm brokers test tested tests tools check copies bench slides slides-check slides-serve rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,10 @@ demo-%: rust ## Play one example, such as make demo-tcp-echo
 	    rabbitmq-*) $(INSTALL) $(AMQP) ;; \
 	esac
 	cargo lab demo $(WIRE_OPTION) $*
+
+warm: rust ## Prepare the demo the day before: install, build, try the brokers
+	@$(INSTALL) $(MQTT) $(AMQP) || true
+	cargo lab demo --warm
 
 brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
 	@$(INSTALL) $(MQTT) $(AMQP)

@@ -164,9 +164,9 @@ fn the_wiretap_shows_that_tcp_took_what_the_second_client_sent_to_wait() {
     let crossings = crossings("tcp-echo");
     let hello = "     12 bytes  text: Hello, world";
     let second = place(&crossings, &format!("#2  client -> server{hello}"));
-    let first = place(&crossings, &format!("#1  client <- server{hello}"));
+    let left = place(&crossings, "#1  client -> server  end of the stream");
     let answer = place(&crossings, &format!("#2  client <- server{hello}"));
-    assert!(second < first && first < answer, "{crossings:#?}");
+    assert!(second < left && left < answer, "{crossings:#?}");
 }
 
 #[test]
@@ -635,4 +635,51 @@ fn a_scene_is_told_its_broker_or_left_out_when_there_is_none() {
     assert!(demo.errors.contains(&told), "{}", demo.errors);
     assert!(demo.errors.contains("/proc/nowhere"), "{}", demo.errors);
     assert!(demo.output.contains(&"Played 1 of 2 scenes.".to_string()));
+}
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn the_complete_scene_of_the_readme_plays() {
+    let readme = README.replace("\r\n", "\n");
+    let scene =
+        readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("readme.toml");
+    fs::write(&path, scene.expect("a scene")).unwrap();
+    let demo = play_scenes(&[path.to_str().unwrap()]);
+    let output = demo.output.join("\n");
+    assert_eq!(demo.code, Some(0), "{output}\n{}", demo.errors);
+    for shown in
+        ["1/2 A server starts", "Question: Will", "Answer: No.", "Notice: A message"]
+    {
+        assert!(output.contains(&format!("\n{shown}")), "no '{shown}' in {output}");
+    }
+}
+
+/// An unknown key is answered with those that are known.
+#[test]
+fn the_readme_has_every_key_of_a_scene_and_of_a_step() {
+    for (head, step) in [("actors = 1\n", ""), ("", "actors = 1\n")] {
+        let (_folder, path) =
+            scene_with(head, &format!("[[step]]\nprogram = 'a'\n{step}"));
+        let errors = Program::run(LAB, &["demo", &path]).errors;
+        let (_, known) = errors.split_once("expected one of ").expect("the keys");
+        let known: Vec<&str> = known.split(", ").collect();
+        assert!(known.len() >= 6, "{known:?}");
+        for key in known {
+            let row = format!("\n| {key} | ");
+            assert!(README.contains(&row), "the README has no row for {key}");
+        }
+    }
+}
+
+#[test]
+fn other_lines_may_stand_between_expected_ones_unless_the_scene_says_only() {
+    let step =
+        "[[step]]\nprogram = 'a'\nrun = 'seq 3'\nexpect = ['1', '3']\nexit = 0\n";
+    assert_eq!(play(step).code, Some(0));
+    let demo = play(&format!("{step}only = true"));
+    assert_eq!(demo.code, Some(1));
+    assert!(demo.errors.contains("a printed '2' and not '3'"), "{}", demo.errors);
 }
