@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use regex_lite::{Regex, escape};
 
-/// A name in braces, or a number in angle brackets. Other braces mean themselves.
-const SPECIAL: &str = r"\{([a-z][a-z0-9_]*)\}|<(?:n|port)>";
+/// A name in braces, or a number in angle brackets. Other braces mean themselves, and so
+/// do those of an escaped character, `\u{a}`.
+const SPECIAL: &str = r"\\u\{[0-9a-f]+\}|\{([a-z][a-z0-9_]*)\}|<(?:n|port)>";
 
 /// The names in a text, in order.
 pub fn names(text: &str) -> Vec<String> {
@@ -148,6 +149,7 @@ fn replace(
         result += &plain(&text[end..whole.start()]);
         result += &match name {
             Some(name) => special(Special::Name(name.as_str())),
+            None if whole.as_str().starts_with('\\') => plain(whole.as_str()),
             None => special(Special::Number(whole.as_str())),
         };
         end = whole.end();
@@ -209,6 +211,8 @@ mod tests {
     #[test]
     fn braces_around_anything_else_mean_themselves() {
         assert!(matches("{\"id\": <n>}", "{\"id\": 3}"));
+        assert!(matches(r"line: get a\u{a}", r"line: get a\u{a}"));
+        assert!(names(r"get a\u{a}").is_empty());
         assert!(names("{} { a } {A} {\"id\"}").is_empty());
         assert_eq!(names("{shop} and {a_1}"), ["shop", "a_1"]);
     }
