@@ -19,14 +19,22 @@ impl Brokers {
     /// Starts what these scenes need, and the environment does not name already.
     pub fn start(scenes: &[Scene]) -> Brokers {
         let mut brokers = Brokers::default();
-        for kind in scenes.iter().filter_map(|scene| scene.broker) {
-            let is_known = brokers.starting.iter().any(|(known, _)| *known == kind);
-            if !is_known && env::var_os(kind.variable()).is_none() {
-                let starting = thread::spawn(move || Broker::start(kind));
-                brokers.starting.push((kind, starting));
+        scenes.iter().filter_map(|scene| scene.broker).for_each(|kind| {
+            if !brokers.starting.iter().any(|(known, _)| *known == kind) {
+                brokers.renew(kind);
             }
-        }
+        });
         brokers
+    }
+
+    /// Starts a broker in the place of one that may still hold what an unfinished scene
+    /// has left there, or that has died.
+    pub fn renew(&mut self, kind: Kind) {
+        if env::var_os(kind.variable()).is_none() {
+            self.started.retain(|(this, _)| *this != kind);
+            let starting = thread::spawn(move || Broker::start(kind));
+            self.starting.push((kind, starting));
+        }
     }
 
     pub fn is_starting(&self, kind: Kind) -> bool {

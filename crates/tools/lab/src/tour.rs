@@ -196,7 +196,9 @@ impl Tour {
         let scene = &self.scenes[index];
         let performance =
             Performance::new(scene, &mut self.screen, &self.guide, self.wired);
-        match performance.play(broker.as_deref()) {
+        let played = performance.play(broker.as_deref());
+        let error_of_broker = self.renew_broker(index, &played);
+        match played {
             Ok(()) => {
                 self.screen.plain("");
                 self.screen.say("Notice: ", &scene.notice);
@@ -204,7 +206,7 @@ impl Tour {
                 Ok(())
             }
             Err(Stop::Failed(error)) => {
-                let error = self.with_broker_s_end(index, format!("{error:#}"));
+                let error = format!("{error:#}{error_of_broker}");
                 self.screen.failure(&error);
                 self.keep(index, "failed", Some(error));
                 Ok(())
@@ -223,12 +225,17 @@ impl Tour {
         self.results.insert(index, said);
     }
 
-    /// What a scene says for its failure; that its broker is dead says more.
-    fn with_broker_s_end(&mut self, index: usize, error: String) -> String {
-        match self.scenes[index].broker.map(|kind| self.brokers.url(kind)) {
-            Some(Err(end)) => format!("{error}\n{end:#}"),
-            _ => error,
+    /// After a scene that was not played to its end the next one gets a new broker.
+    /// Says what ended the old one, if it has ended by itself.
+    fn renew_broker(&mut self, index: usize, played: &Result<(), Stop>) -> String {
+        let (Some(kind), Err(_)) = (self.scenes[index].broker, played) else {
+            return String::new();
+        };
+        let end = self.brokers.url(kind).err();
+        if !matches!(played, Err(Stop::Key(Key::Quit))) {
+            self.brokers.renew(kind);
         }
+        end.map_or(String::new(), |end| format!("\n{end:#}"))
     }
 
     /// The URL of the broker that the scene needs, once it has started.

@@ -683,3 +683,38 @@ fn other_lines_may_stand_between_expected_ones_unless_the_scene_says_only() {
     assert_eq!(demo.code, Some(1));
     assert!(demo.errors.contains("a printed '2' and not '3'"), "{}", demo.errors);
 }
+
+/// What a scene has left in a queue, or retained, must not reach the next one.
+#[test]
+fn a_scene_that_failed_leaves_nothing_in_the_broker_of_the_next() {
+    let steps = |wait: &str| {
+        let run = "cargo run -q -p mqtt-temperature";
+        let publish = format!(
+            "{run} --bin mqtt-publisher -- --broker {{broker}} --retain --count 1"
+        );
+        let subscribe = format!("{run} -- --broker {{broker}}");
+        let step = |name: &str, run: &str, more: &str| {
+            format!("[[step]]\nprogram = '{name}'\nrun = '{run}'\n{more}\n")
+        };
+        match wait {
+            "" => step(
+                "subscriber",
+                &subscribe,
+                "expect = [\"Subscribed to 'myhome/livingroom/temperature'\"]\nonly = true\nquiet = 1",
+            ),
+            wait => step(
+                "publisher",
+                &publish,
+                &format!("expect = ['Publishing: <n>', '{wait}']"),
+            ),
+        }
+    };
+    let (_a, left) = scene_with("broker = 'mqtt'\n", &steps("never printed"));
+    let (_b, next) = scene_with("broker = 'mqtt'\n", &steps(""));
+    let mut demo =
+        Program::start("env", &["-u", "MQTT_URL", LAB, "demo", &left, &next]);
+    demo.patience = Duration::from_secs(60);
+    let demo = demo.end();
+    let output = demo.output.join("\n");
+    assert!(output.ends_with("Played 1 of 2 scenes."), "{output}\n{}", demo.errors);
+}
