@@ -201,7 +201,7 @@ impl Tour {
         match played {
             Ok(()) => {
                 self.screen.plain("");
-                self.screen.say("Notice: ", &scene.notice);
+                self.screen.say("Notice: ", &self.scenes[index].notice);
                 self.keep(index, "", None);
                 Ok(())
             }
