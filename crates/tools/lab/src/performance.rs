@@ -140,6 +140,11 @@ impl<'a> Performance<'a> {
                 self.stage.screen.answer(&answer);
             }
         }
+        if self.wired {
+            // What crosses is shown a moment after it has crossed.
+            let end = Instant::now() + SHORT;
+            while Instant::now() < end && self.stage.handle_next(SHORT / 5) {}
+        }
         self.stage.curtain();
         self.end_programs()
     }
