@@ -82,13 +82,14 @@ impl<Line> Fold<Line> {
     }
 }
 
-/// A line without its numbers.
+/// A line without its numbers, and without the blanks that line columns up.
 fn shape(text: &str) -> String {
     let mut shape = String::with_capacity(text.len());
     for c in text.chars() {
         match c.is_ascii_digit() {
             true if shape.ends_with('#') => {}
             true => shape.push('#'),
+            false if c == ' ' && shape.ends_with(' ') => {}
             false => shape.push(c),
         }
     }
