@@ -718,3 +718,15 @@ fn a_scene_that_failed_leaves_nothing_in_the_broker_of_the_next() {
     let output = demo.output.join("\n");
     assert!(output.ends_with("Played 1 of 2 scenes."), "{output}\n{}", demo.errors);
 }
+
+#[test]
+fn a_line_without_an_end_and_somebody_who_keeps_the_pipe_hold_nothing_up() {
+    let zero = "[[step]]\nprogram = 'zero'\nrun = 'cat /dev/zero'\n";
+    let holder =
+        "[[step]]\nprogram = 'a'\nrun = \"sh -c 'setsid sleep 7 & echo hello'\"\n";
+    let demo = play(&format!(
+        "{zero}{holder}expect = ['hello']\nexit = 0\nwithin = 3\n\
+         [[step]]\nprogram = 'zero'\nexpect = ['b']\nwithin = 1"
+    ));
+    assert_failed(&demo, "zero did not print 'b' in 1 s");
+}
