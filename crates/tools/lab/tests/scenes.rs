@@ -90,7 +90,7 @@ fn no_server_of_a_scene_needs_a_port_of_its_own() {
     for (path, scene) in &scenes() {
         let runs =
             steps(scene).into_iter().filter_map(|step| step.get("run")?.as_str());
-        for run in runs.filter(|run| !run.contains("--bin udp-client")) {
+        for run in runs.filter(|run| !run.contains("udp-client")) {
             let ports = run
                 .match_indices("127.0.0.1:")
                 .map(|(at, host)| &run[at + host.len()..]);
