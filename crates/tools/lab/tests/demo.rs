@@ -730,3 +730,39 @@ fn a_line_without_an_end_and_somebody_who_keeps_the_pipe_hold_nothing_up() {
     ));
     assert_failed(&demo, "zero did not print 'b' in 1 s");
 }
+
+/// In the way of cargo there is a program that does not end, and so in Mosquitto's.
+#[test]
+fn ctrl_c_ends_a_build_and_the_start_of_a_broker() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    for name in ["cargo", "mosquitto"] {
+        let path = folder.path().join(name);
+        fs::write(&path, "#!/bin/sh\necho $$ > $0.pid\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let everybody = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(folder.path(), everybody).unwrap();
+    let path = format!(
+        "PATH={}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let build = "[[step]]\nprogram = 'a'\nrun = 'cargo run -q -p tcp-echo'\nexit = 0";
+    let broker = "[[step]]\nprogram = 'a'\nrun = 'true'\nexit = 0";
+    for (head, step, name) in
+        [("", build, "cargo"), ("broker = 'mqtt'\n", broker, "mosquitto")]
+    {
+        let (_folder, scene) = scene_with(head, step);
+        let demo =
+            Program::start("env", &["-u", "MQTT_URL", &path, LAB, "demo", &scene]);
+        let file = folder.path().join(format!("{name}.pid"));
+        let pid =
+            || fs::read_to_string(&file).unwrap_or_default().trim().parse().ok();
+        procfs::wait_until("its start", || pid().is_some());
+        demo.signal("INT");
+        let demo = demo.end();
+        assert_eq!(demo.code, Some(130), "{name}: {}", demo.errors);
+        procfs::assert_gone(pid().unwrap());
+    }
+}
