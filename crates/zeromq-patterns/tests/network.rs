@@ -267,7 +267,7 @@ fn a_subscriber_connects_again_when_the_publisher_sends_garbage_or_hangs_up() {
     let mut subscriber = Program::start(SUBSCRIBER, &[&endpoint]);
     let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
     subscriber.wait_for("Connected to ");
-    peer.write_all(b"\0\x03one\xff\xff\xff").unwrap();
+    peer.write_all(b"\0\x03one\x04\x05\x04PING").unwrap();
     assert_eq!(subscriber.wait_for("Received: "), "one");
     subscriber.wait_for_error("Lost the publisher: ");
     // A publisher that hangs up while it shakes hands is tried again as well.
@@ -376,7 +376,7 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
     let mut puller = Program::start(PULLER, &[&endpoint, "--count", "2"]);
     let mut peer = shake_hands(listener.accept().unwrap().0, "PUSH");
     puller.wait_for("Connected to ");
-    peer.write_all(b"\0\x03one\xff\xff\xff").unwrap();
+    peer.write_all(b"\0\x03one\x04\x05\x04PING").unwrap();
     assert_eq!(puller.wait_for("Received: "), "one");
     puller.wait_for_error("Lost the pusher: ");
     // Else the pusher would go on sending. What it has sent is not read any more.
@@ -427,17 +427,15 @@ fn a_pusher_without_a_puller_waits_and_says_so() {
 
 #[test]
 fn a_puller_that_resets_or_sends_garbage_does_not_end_the_pusher() {
-    let more = ["--count", "2000", "--pullers", "3"];
-    let (pusher, endpoint) = listen(PUSHER, &[&[ANY_PORT], &more[..]].concat());
+    let (mut pusher, endpoint) = listen(PUSHER, &[ANY_PORT, "--count", "9999999"]);
+    let mut puller = connect(PULLER, &[&endpoint]);
+    puller.wait_for("Received: ");
     reset(dial_as(&endpoint, "PULL"));
     let mut garbage = dial_as(&endpoint, "PULL");
     garbage.write_all(b"\x04\x05\x04PING").unwrap();
     drop(garbage);
-    let puller = connect(PULLER, &[&endpoint, "--work", "0"]);
-    let pusher = pusher.end();
-    assert_eq!(pusher.code, Some(0), "{}", pusher.errors);
-    assert_eq!(pusher.output.last().unwrap(), "All 2000 tasks have left");
-    assert!(!rests(&puller.kill().output, "Received: ").is_empty());
+    (0..2000).for_each(|_| drop(puller.wait_for("Received: ")));
+    assert!(pusher.is_running());
 }
 
 #[test]

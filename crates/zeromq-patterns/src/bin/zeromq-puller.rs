@@ -32,7 +32,7 @@ async fn main() -> Result<()> {
 async fn pull(arguments: &Arguments) -> Result<()> {
     let mut left = arguments.count;
     let mut socket = connect(arguments, true).await?;
-    while let Err(error) = work(&mut socket, arguments, &mut left).await {
+    while let Err(error) = work(socket, arguments, &mut left).await {
         eprintln!("Lost the pusher: {error}");
         socket = connect(arguments, false).await?;
     }
@@ -40,7 +40,7 @@ async fn pull(arguments: &Arguments) -> Result<()> {
 }
 
 async fn work(
-    socket: &mut PullSocket,
+    mut socket: PullSocket,
     what: &Arguments,
     left: &mut u64,
 ) -> Result<()> {

@@ -12,7 +12,7 @@ use std::{process, sync::Arc, time::Duration, time::Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Parser;
-use tokio::{select, signal, time::sleep};
+use tokio::{select, signal, task::coop, time::sleep};
 use zeromq::{Endpoint, PushSocket, SocketEvent, ZmqError, prelude::*};
 
 // On several threads: what is sent leaves in the background.
@@ -42,6 +42,7 @@ async fn push_all(
         push(socket, &task).await;
         println!("Sent: {task:.200}");
         *sent = number;
+        coop::consume_budget().await; // Without a pause now and then Ctrl-C is not noticed.
     }
     Ok(())
 }
@@ -84,7 +85,6 @@ struct Arguments {
 }
 
 const PAUSE: Duration = Duration::from_secs(1);
-const LINGER: Duration = Duration::from_secs(5);
 const STUCK: &str = "not all tasks have left within 5 s (does a puller not read?)";
 const HINT: &str = " (if a killed program left this file behind, delete it)";
 
@@ -108,7 +108,7 @@ async fn wait_for_pullers(
 async fn wait_until_all_has_left(socket: PushSocket) -> Result<()> {
     let backend = socket.backend();
     socket.close().await; // Also removes the file of an IPC endpoint.
-    let end = Instant::now() + LINGER;
+    let end = Instant::now() + Duration::from_secs(5);
     while Arc::strong_count(&backend) > 1 {
         ensure!(Instant::now() < end, STUCK);
         sleep(Duration::from_millis(10)).await;

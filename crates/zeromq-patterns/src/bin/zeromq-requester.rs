@@ -8,7 +8,7 @@
 //!           2$ cargo run -p zeromq-patterns --bin zeromq-requester
 //! See:      `Received reply 1: Hello, world`
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::{Parser, value_parser};
@@ -88,6 +88,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SILENCE: Result<ZmqMessage, ZmqError> = Err(ZmqError::Other("silence for 5 s"));
 /// What fails at once may need time to pass.
 const PAUSE: Duration = Duration::from_millis(500);
+const HANG_UP: [ErrorKind; 2] = [ErrorKind::ConnectionReset, ErrorKind::NotConnected];
 const HINT: &str = " (is the replier running? cargo run -p zeromq-patterns)";
 
 fn seconds(text: &str) -> Result<Duration> {
@@ -98,8 +99,13 @@ fn seconds(text: &str) -> Result<Duration> {
 async fn connect(endpoint: &Endpoint) -> Result<ReqSocket, ZmqError> {
     println!("Connecting to {endpoint}");
     let mut socket = ReqSocket::new();
-    socket.connect(&endpoint.to_string()).await?;
-    Ok(socket)
+    match socket.connect(&endpoint.to_string()).await {
+        // This is not the system, but a replier that has just ended.
+        Err(Network(why)) if HANG_UP.contains(&why.kind()) => {
+            Err(ZmqError::Other("it hung up"))
+        }
+        result => result.map(|()| socket),
+    }
 }
 
 /// The frames of a message, with `|` between them.

@@ -31,14 +31,14 @@ async fn main() -> Result<()> {
 async fn follow(arguments: &Arguments) -> Result<()> {
     let mut socket = connect(arguments, true).await?;
     loop {
-        if let Err(error) = print_messages(&mut socket, arguments).await {
+        if let Err(error) = print_messages(socket, arguments).await {
             eprintln!("Lost the publisher: {error}");
         }
         socket = connect(arguments, false).await?;
     }
 }
 
-async fn print_messages(socket: &mut SubSocket, arguments: &Arguments) -> Result<()> {
+async fn print_messages(mut socket: SubSocket, arguments: &Arguments) -> Result<()> {
     for topic in &arguments.topics {
         // The publisher filters: what begins otherwise is not even sent.
         socket.subscribe(topic).await?;
