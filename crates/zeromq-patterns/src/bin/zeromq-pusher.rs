@@ -42,7 +42,7 @@ async fn push_all(
         push(socket, &task).await;
         println!("Sent: {task:.200}");
         *sent = number;
-        coop::consume_budget().await; // Lets Ctrl-C in: `send` does not, unless it waits.
+        coop::consume_budget().await; // Else Ctrl-C waits until `send` has to wait.
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ async fn push(socket: &mut PushSocket, task: &str) {
     // Deals tasks out like cards: one to each puller in turn, however busy that one
     // is, and waits only when 100,000 wait for it already.
     while let Err(error) = socket.send(task.into()).await {
-        // Without pullers the crate refuses the task, where libzmq would wait. Any other
+        // Without pullers the crate refuses the task, where libzmq waits. Any other
         // error means that this puller has left, and the next one gets the task.
         if matches!(error, ZmqError::ReturnToSender { .. }) {
             eprintln!("No puller: waiting for one");
