@@ -39,18 +39,14 @@ async fn pull(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-async fn work(
-    mut socket: PullSocket,
-    what: &Arguments,
-    left: &mut u64,
-) -> Result<()> {
+async fn work(mut tasks: PullSocket, what: &Arguments, left: &mut u64) -> Result<()> {
     println!("Connected to {}", what.endpoint);
-    let mut events = socket.monitor();
+    let mut events = tasks.monitor();
     while *left > 0 {
         let task = select! {
             // Waits for a task. Further ones are already on the way, whether this
             // puller is busy or not, and they are lost if it dies.
-            task = socket.recv() => task?,
+            task = tasks.recv() => task?,
             // Only this event tells that the pusher is gone: `recv` waits on.
             _ = events.recv() => bail!("it closed the connection"),
         };
@@ -116,9 +112,11 @@ fn is_denied(error: &ZmqError) -> bool {
     matches!(error, Network(why) if why.kind() == ErrorKind::PermissionDenied)
 }
 
-/// The frames of a message, with `|` between them.
+/// The frames of a message with `|` between them, and of long ones the beginning.
 fn show(message: &ZmqMessage) -> String {
-    message.iter().map(|frame| printable(frame)).collect::<Vec<_>>().join(" | ")
+    let all =
+        message.iter().map(|frame| printable(frame.get(..800).unwrap_or(frame)));
+    all.collect::<Vec<_>>().join(" | ")
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

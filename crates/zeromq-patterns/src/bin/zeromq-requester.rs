@@ -108,9 +108,11 @@ async fn connect(endpoint: &Endpoint) -> Result<ReqSocket, ZmqError> {
     }
 }
 
-/// The frames of a message, with `|` between them.
+/// The frames of a message with `|` between them, and of long ones the beginning.
 fn show(message: &ZmqMessage) -> String {
-    message.iter().map(|frame| printable(frame)).collect::<Vec<_>>().join(" | ")
+    let all =
+        message.iter().map(|frame| printable(frame.get(..800).unwrap_or(frame)));
+    all.collect::<Vec<_>>().join(" | ")
 }
 
 /// A peer's bytes as text that cannot steer the terminal.
