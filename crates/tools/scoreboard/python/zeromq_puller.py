@@ -18,28 +18,18 @@ def printable(data):
 
 parser = argparse.ArgumentParser()
 parser.add_argument("endpoint")
-parser.add_argument("--results")
 parser.add_argument("--count", type=int)
 args = parser.parse_args()
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: sys.exit())
 
-with (
-    zmq.Context() as context,
-    context.socket(zmq.PULL) as tasks,
-    context.socket(zmq.PUSH) as results,
-):
-    results.linger = 500
+with zmq.Context() as context, context.socket(zmq.PULL) as tasks:
     # connect() returns at once: only the monitor tells when there is a pusher.
     monitor = tasks.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     tasks.connect(args.endpoint)
-    if args.results:
-        results.connect(args.results)
     recv_monitor_message(monitor)
     tasks.disable_monitor()
     print(f"Connected to {args.endpoint}")
     for _ in itertools.count() if args.count is None else range(args.count):
         task = tasks.recv_multipart()
         print(f"Received: {printable(b' | '.join(task))}")
-        if args.results:
-            results.send_multipart(task)

@@ -34,7 +34,7 @@ pub enum How {
     Replier(Link),
     /// From a publisher to a subscriber.
     Subscriber(Link),
-    /// From a pusher to a puller, and back as its result.
+    /// From a pusher to a puller.
     Puller(Link),
 }
 

@@ -115,8 +115,10 @@ impl Bench {
             How::Fanout => self.fanout(case, message),
             How::Tasks { confirmed } => self.tasks(case, message, confirmed),
             How::Replier(link) => self.replier(case, message, link),
-            How::Subscriber(link) => self.subscriber(case, message, link),
-            How::Puller(link) => self.puller(case, message, link),
+            How::Subscriber(link) => {
+                self.receiver(case, message, link, zmtp::Kind::Pub)
+            }
+            How::Puller(link) => self.receiver(case, message, link, zmtp::Kind::Push),
         }
     }
 
@@ -256,36 +258,21 @@ impl Bench {
         Ok(Setting { program, load, broker: None })
     }
 
-    fn subscriber(
+    /// A subscriber or a puller, which prints what the load sends it.
+    fn receiver(
         &mut self,
         case: &Case,
         message: Vec<u8>,
         link: Link,
+        sender: zmtp::Kind,
     ) -> Result<Setting> {
         let (endpoint, listener) = self.listen(link)?;
         let mut program = self.run(case, &[&endpoint], true)?;
         let mut load = Load::new()?;
-        let publisher = Box::new(zmtp::Zmtp::new(zmtp::Kind::Pub, message));
-        load.add_publisher(accept(&listener)?, publisher, UNDER_WAY, false)?;
+        let sender = Box::new(zmtp::Zmtp::new(sender, message));
+        load.add_publisher(accept(&listener)?, sender, UNDER_WAY, false)?;
         let prefix = tells("Received: ".into(), case.bytes);
         load.add_lines(program.lines()?, "Connected to", prefix)?;
-        Ok(Setting { program, load, broker: None })
-    }
-
-    fn puller(
-        &mut self,
-        case: &Case,
-        message: Vec<u8>,
-        link: Link,
-    ) -> Result<Setting> {
-        let (tasks, listener) = self.listen(link)?;
-        let (results, results_listener) = self.listen(link)?;
-        let program = self.run(case, &[&tasks, "--results", &results], false)?;
-        let socket = |kind| Box::new(zmtp::Zmtp::new(kind, message.clone()));
-        let mut load = Load::new()?;
-        let pusher = socket(zmtp::Kind::Push);
-        load.add_publisher(accept(&listener)?, pusher, UNDER_WAY, false)?;
-        load.add_subscriber(accept(&results_listener)?, socket(zmtp::Kind::Pull))?;
         Ok(Setting { program, load, broker: None })
     }
 

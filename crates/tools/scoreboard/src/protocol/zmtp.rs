@@ -18,8 +18,6 @@ pub enum Kind {
     Pub,
     /// Sends tasks to the puller that connects.
     Push,
-    /// Is sent what a puller gives back.
-    Pull,
 }
 
 impl Kind {
@@ -28,7 +26,6 @@ impl Kind {
             Kind::Req => b"REQ",
             Kind::Pub => b"PUB",
             Kind::Push => b"PUSH",
-            Kind::Pull => b"PULL",
         }
     }
 }
@@ -94,7 +91,7 @@ impl Protocol for Zmtp {
                 self.is_ready = true;
                 only(bytes)
             }
-            (0, Kind::Req | Kind::Pull) => {
+            (0, Kind::Req) => {
                 ensure!(body == self.message, "another message came back");
                 message(bytes)
             }
@@ -140,7 +137,7 @@ mod tests {
 
     fn greeted(kind: Kind, message: &[u8]) -> Zmtp {
         let mut zmtp = Zmtp::new(kind, message.to_vec());
-        let peer = Zmtp::new(Kind::Pull, Vec::new()).greeting();
+        let peer = Zmtp::new(Kind::Req, Vec::new()).greeting();
         assert!(!zmtp.is_ready());
         assert_eq!(feed(&mut zmtp, &peer).0, 0);
         zmtp
