@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
 use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
-use amqprs::{FieldTable, callbacks::*, error::Error, security::SecurityCredentials};
-use amqprs::{channel::BasicPublishArguments as To, channel::*};
+use amqprs::{FieldTable, callbacks::*, channel::*, error::Error, security::*};
 use anyhow::{Context, Result, anyhow, ensure};
-use clap::{Parser, value_parser};
+use clap::Parser;
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc::{self, UnboundedReceiver as Receiver};
 use tokio::{spawn, time::timeout};
@@ -47,7 +46,7 @@ async fn send(batch: &mut Batch, queue: &str, session: &mut Session) -> Result<(
     for (_, task) in batch.iter() {
         let persistent = Props::default().with_persistence(true).finish();
         // Mandatory: if there is no such queue, the task comes back.
-        let to = To::new("", queue).mandatory(true).finish();
+        let to = BasicPublishArguments::new("", queue).mandatory(true).finish();
         // Does not wait: only the confirm says that the task has arrived.
         let _ = channel.basic_publish(persistent, task.clone().into(), to).await;
     }
@@ -108,7 +107,7 @@ struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "tasks")]
     queue: String,
     /// How often each is sent; if more than once, its number follows the text
-    #[arg(long, default_value = "1", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
     /// The tasks; one whose whole text is `fail` fails
     #[arg(value_name = "MESSAGE", default_value = "Hello, world")]
@@ -167,20 +166,18 @@ async fn open(url: &str) -> Result<Connection> {
     let login = place.split_once('@').map_or("guest:guest", |(login, _)| login);
     let (user, password) = login.split_once(':').unwrap_or((login, "guest"));
     let login = SecurityCredentials::new_plain(&decode(user), &decode(password));
-    let vhost = decode(broker.get_virtual_host());
-    // After two heartbeats that did not come the broker is lost.
-    broker.credentials(login).virtual_host(&vhost).heartbeat(10);
-    Connection::open(&broker).await.map_err(|error| cannot_connect(&broker, error))
-}
-
-/// What the broker itself says is the quoted part of amqprs' long text.
-fn cannot_connect(broker: &Broker, error: Error) -> anyhow::Error {
-    let (host, port, text) =
-        (broker.get_host(), broker.get_port(), error.to_string());
-    let why = text.split('"').nth(1).unwrap_or(&text);
-    let hint =
-        if why.contains("refused") || why.contains("peer") { HINT } else { "" };
-    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+    broker.virtual_host(&decode(broker.get_virtual_host()));
+    // In seconds. When two of them do not come, the broker is lost.
+    broker.credentials(login).heartbeat(10);
+    Connection::open(&broker).await.map_err(|error| {
+        let (host, port) = (broker.get_host(), broker.get_port());
+        // The broker's own words are the quoted part of a long text.
+        let text = error.to_string();
+        let why = text.split('"').nth(1).unwrap_or(&text);
+        let hint = ["refused", "peer"].iter().any(|word| why.contains(word));
+        let hint = if hint { HINT } else { "" };
+        anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+    })
 }
 
 /// What amqprs calls when the broker says something unasked. It is dropped when the

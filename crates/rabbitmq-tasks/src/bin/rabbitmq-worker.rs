@@ -12,10 +12,9 @@
 
 use std::{process, time::Duration};
 
-use amqprs::channel::{ConsumerMessage as Task, *};
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
 use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
-use amqprs::{FieldTable, callbacks::*, error::Error, security::SecurityCredentials};
+use amqprs::{FieldTable, callbacks::*, channel::*, error::Error, security::*};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use percent_encoding::percent_decode_str;
@@ -54,7 +53,7 @@ async fn do_tasks(arguments: &Arguments) -> Result<()> {
 
 /// Acknowledges a task after its work, and not before: if this worker dies, another
 /// one gets the task.
-async fn do_task(channel: &Channel, task: Task, work: Duration) -> Result<()> {
+async fn do_task(channel: &Channel, task: Message, work: Duration) -> Result<()> {
     let (delivery, task) = task.deliver.zip(task.content).context("no delivery")?;
     let again = if delivery.redelivered() { " again" } else { "" };
     println!("Received{again}: {:.200}", printable(&task));
@@ -129,8 +128,9 @@ struct Arguments {
     work: Duration,
 }
 
+type Message = ConsumerMessage;
 /// Dropping the first two closes them, so they are kept.
-type Session = (Connection, Channel, Receiver<Task>);
+type Session = (Connection, Channel, Receiver<ConsumerMessage>);
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before connecting again. It doubles with each try in vain.
@@ -167,20 +167,18 @@ async fn open(url: &str) -> Result<Connection> {
     let login = place.split_once('@').map_or("guest:guest", |(login, _)| login);
     let (user, password) = login.split_once(':').unwrap_or((login, "guest"));
     let login = SecurityCredentials::new_plain(&decode(user), &decode(password));
-    let vhost = decode(broker.get_virtual_host());
-    // After two heartbeats that did not come the broker is lost.
-    broker.credentials(login).virtual_host(&vhost).heartbeat(10);
-    Connection::open(&broker).await.map_err(|error| cannot_connect(&broker, error))
-}
-
-/// What the broker itself says is the quoted part of amqprs' long text.
-fn cannot_connect(broker: &Broker, error: Error) -> anyhow::Error {
-    let (host, port, text) =
-        (broker.get_host(), broker.get_port(), error.to_string());
-    let why = text.split('"').nth(1).unwrap_or(&text);
-    let hint =
-        if why.contains("refused") || why.contains("peer") { HINT } else { "" };
-    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+    broker.virtual_host(&decode(broker.get_virtual_host()));
+    // In seconds. When two of them do not come, the broker is lost.
+    broker.credentials(login).heartbeat(10);
+    Connection::open(&broker).await.map_err(|error| {
+        let (host, port) = (broker.get_host(), broker.get_port());
+        // The broker's own words are the quoted part of a long text.
+        let text = error.to_string();
+        let why = text.split('"').nth(1).unwrap_or(&text);
+        let hint = ["refused", "peer"].iter().any(|word| why.contains(word));
+        let hint = if hint { HINT } else { "" };
+        anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+    })
 }
 
 /// When the broker refuses something, it closes the channel, and says why. It is told to
