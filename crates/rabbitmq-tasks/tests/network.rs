@@ -256,8 +256,10 @@ fn ctrl_c_ends_a_worker_that_is_connecting_again() {
 #[test]
 fn a_worker_whose_output_nobody_reads_any_more_does_not_end_in_silence() {
     let queue = Queue::new("head");
-    let mut worker = Command::new(WORKER);
-    worker.args(["--queue", &queue.name, "--work", "0"]);
+    let command = std::env::var("RABBITMQ_WORKER").unwrap_or(WORKER.to_string());
+    let words = shell_words::split(&command).unwrap();
+    let mut worker = Command::new(&words[0]);
+    worker.args(&words[1..]).args(["--queue", &queue.name, "--work", "0"]);
     worker.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut worker = worker.spawn().unwrap();
     let mut line = String::new();

@@ -45,7 +45,7 @@ async fn print_messages(arguments: &Arguments) -> Result<()> {
         while let Some(message) = messages.recv().await {
             print_message(&channel, message).await;
         }
-        eprintln!("Lost the broker: connecting again; what is published now is lost");
+        eprintln!("{LOST}");
         sleep(PAUSE).await;
         (_connection, channel, messages) = connect(arguments, true).await?;
     }
@@ -127,6 +127,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before connecting again. It doubles with each try in vain.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const LOST: &str =
+    "Lost the broker: connecting again; what is published meanwhile is lost";
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
 
 /// Names and keys: AMQP writes their length into one byte.

@@ -123,7 +123,7 @@ type Batch = Vec<Task>;
 type Session = (Connection, Channel, Receiver<Confirm>);
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const BATCH: usize = 100;
+const BATCH: usize = 500;
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
 
 /// Made one by one, so that no count is too large for the memory.
