@@ -161,7 +161,7 @@ fn a_task_is_not_called_done_when_the_connection_went_during_the_work() {
     });
     let mut worker = queue.start_behind(&proxy, WORKER, &["--work", "0.5"]);
     worker.wait_for("Received: task");
-    worker.wait_for_error("Too late: the broker gives it to another worker");
+    worker.wait_for_error("Lost the broker");
     let lines = worker.output_up_to("Received again: task");
     assert!(!lines.contains(&"Done: task".to_string()), "{lines:?}");
     worker.wait_for("Done: task");
@@ -366,8 +366,8 @@ fn what_is_not_a_broker_and_what_never_answers_is_a_clear_error() {
         let program = if answer.is_empty() { PRODUCER } else { WORKER };
         let ended = Program::run(program, &["--broker", &url]);
         assert_eq!(ended.code, Some(1), "{answer:?}: {}", ended.errors);
-        let error = ended.errors.lines().last().unwrap();
-        assert!(error.starts_with("Error: "), "{answer:?}: {}", ended.errors);
+        let is_told = ended.errors.lines().any(|line| line.starts_with("Error: "));
+        assert!(is_told, "{answer:?}: {}", ended.errors);
     }
 }
 

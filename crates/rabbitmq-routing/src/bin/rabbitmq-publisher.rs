@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
+use amqprs::{Ack, BasicProperties as Meta, Cancel, CloseChannel, Nack, Return};
 use amqprs::{callbacks::*, channel::*, error::Error, security::*};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
@@ -37,24 +37,11 @@ async fn publish(arguments: &Arguments, session: &mut Session) -> Result<()> {
     // Mandatory: what no queue takes comes back, instead of vanishing.
     let to = BasicPublishArguments::new(exchange, key).mandatory(true).finish();
     // Does not wait: the message is on its way.
-    channel.basic_publish(Props::default(), message.clone().into(), to).await?;
+    channel.basic_publish(Meta::default(), message.clone().into(), to).await?;
     // Waits. What comes back does so before its confirm, so the first word counts.
     let verdict = timeout(TIMEOUT, verdicts.recv()).await.ok().flatten();
     verdict.context(NO_CONFIRM)??;
-    println!(
-        "Sent {} | {}",
-        printable(key.as_bytes()),
-        printable(message.as_bytes())
-    );
-    Ok(())
-}
-
-/// Makes the exchange, or checks that it is as here. The subscriber does the same, so
-/// that either may be first.
-async fn declare(channel: &Channel, exchange: &str, kind: &str) -> Result<()> {
-    // A durable exchange survives a restart of the broker.
-    let mut durable = ExchangeDeclareArguments::new(exchange, kind);
-    channel.exchange_declare(durable.durable(true).finish()).await?;
+    println!("Sent {key} | {message}");
     Ok(())
 }
 
@@ -62,9 +49,10 @@ async fn declare(channel: &Channel, exchange: &str, kind: &str) -> Result<()> {
 
 /// Publishes a message to an exchange of RabbitMQ, with a routing key (AMQP 0-9-1).
 ///
-/// Makes the exchange if it is missing. The broker has 5 seconds to answer, and 5 more
-/// to confirm the message. Exit status: 0 when the broker has confirmed that a queue took
-/// the message; 1 when none did, or when anything else failed; 2 for a wrong argument.
+/// Makes the exchange if it is missing. The broker has 5 seconds to answer, and 5
+/// more to confirm the message. Exit status: 0 when the broker has confirmed that a
+/// queue took the message; 1 when none did, or when anything else failed; 2 for a
+/// wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
@@ -75,7 +63,8 @@ struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "home", value_parser = short)]
     exchange: String,
     /// How it routes: to all, by the whole key, or by the words of the key
-    #[arg(long, value_parser = ["fanout", "direct", "topic"], default_value = "topic")]
+    #[arg(long, default_value = "topic")]
+    #[arg(value_parser = ["fanout", "direct", "topic"])]
     kind: String,
     /// The routing key; a topic's is words with dots between them
     #[arg(long, default_value = "livingroom.temperature", value_parser = short)]
@@ -102,18 +91,21 @@ fn short(text: &str) -> Result<String> {
 /// Connects in a task of its own, since amqprs panics at some of what is not AMQP.
 async fn connect(arguments: &Arguments) -> Result<Session> {
     let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
-    let session = session.ok().and_then(Result::ok);
-    session.context("no AMQP from the broker within 5 seconds")?
+    let session = session.context("the broker's answer is not AMQP")?;
+    session.context("no answer from the broker within 5 seconds")?
 }
 
-/// Opens a channel on which the broker confirms what it takes.
+/// Opens a channel on which the broker confirms what it takes. Makes the exchange, or
+/// checks that it is as here; the subscriber does the same, so that either may be
+/// first.
 async fn start(arguments: Arguments) -> Result<Session> {
     let connection = open(&arguments.broker).await?;
     let channel = connection.open_channel(None).await?;
     let (sender, mut verdicts) = mpsc::unbounded_channel();
     channel.register_callback(Verdicts(sender)).await?;
-    let declared = declare(&channel, &arguments.exchange, &arguments.kind).await;
-    if declared.is_err() {
+    let mut exchange =
+        ExchangeDeclareArguments::new(&arguments.exchange, &arguments.kind);
+    if channel.exchange_declare(exchange.durable(true).finish()).await.is_err() {
         verdicts.recv().await.context("the broker is lost")??; // The broker's reason.
     }
     channel.confirm_select(ConfirmSelectArguments::default()).await?;
@@ -155,7 +147,7 @@ impl ChannelCallback for Verdicts {
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {
         let _ = self.0.send(Err(anyhow!("the broker refuses it (is a queue full?)")));
     }
-    async fn publish_return(&mut self, _: &Channel, _: Return, _: Props, _: Vec<u8>) {
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {
         let _ = self.0.send(Err(anyhow!(NOBODY)));
     }
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {

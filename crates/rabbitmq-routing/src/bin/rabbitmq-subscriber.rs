@@ -1,8 +1,8 @@
 //! A subscriber: has a queue of its own, and prints what an exchange routes into it.
 //!
 //! Contract: connects to --broker by AMQP 0-9-1; declares --exchange of --kind and an
-//!           exclusive queue, bound by each --bind; expects messages, acknowledges each;
-//!           connects again when the broker is lost; ends on Ctrl-C.
+//!           exclusive queue, bound by each --bind; expects messages and acknowledges
+//!           each; connects again when the broker is lost; ends on Ctrl-C.
 //! Slide:    Pattern: Message Broker (RabbitMQ)
 //! Run:      1$ make brokers
 //!           2$ cargo run -p rabbitmq-routing
@@ -12,12 +12,12 @@
 use std::{process, time::Duration};
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
+use amqprs::{Ack, BasicProperties as Meta, Cancel, CloseChannel, Nack, Return};
 use amqprs::{callbacks::*, channel::*, error::Error, security::*};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use percent_encoding::percent_decode_str;
-use tokio::sync::mpsc::UnboundedReceiver as Receiver;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::{select, signal::ctrl_c, spawn, time::sleep, time::timeout};
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,80 +26,82 @@ async fn main() -> Result<()> {
     select! {
         biased; // Ctrl-C must be caught before the subscriber says that it is ready.
         result = ctrl_c() => result?,
-        result = print_messages(&arguments) => result?,
+        result = subscribe(&arguments) => result?,
     }
     // The connection was dropped: a task of amqprs now says goodbye to the broker.
     sleep(Duration::from_millis(100)).await;
     Ok(())
 }
 
-/// Prints what the broker delivers; connects again when the broker is lost.
-async fn print_messages(arguments: &Arguments) -> Result<()> {
-    let (mut _connection, mut channel, mut messages) =
-        connect(arguments, false).await?;
-    loop {
-        for key in &arguments.bind {
-            println!("Bound {key} to {}", arguments.exchange);
-        }
-        // Waits for the next message. None comes when the connection has ended.
-        while let Some(message) = messages.recv().await {
-            print_message(&channel, message).await;
-        }
-        eprintln!("{LOST}");
-        sleep(PAUSE).await;
-        (_connection, channel, messages) = connect(arguments, true).await?;
-    }
-}
-
-/// Binds a queue of this connection alone, and has the broker deliver what comes there.
-async fn subscribe(
-    channel: &Channel,
-    Arguments { exchange, kind, bind, .. }: Arguments,
-) -> Result<Receiver<ConsumerMessage>> {
-    declare(channel, &exchange, &kind).await?;
-    // Exclusive: the broker deletes it when this connection ends.
+/// Binds a queue of its own to the exchange, and has the broker deliver what comes
+/// there. The publisher declares the exchange as well, so that either program may be
+/// first.
+async fn start(arguments: Arguments) -> Result<Session> {
+    let Arguments { broker, exchange, kind, bind } = arguments;
+    let connection = open(&broker).await?;
+    let channel = connection.open_channel(None).await?;
+    channel.register_callback(Refusal).await?;
+    let mut durable = ExchangeDeclareArguments::new(&exchange, &kind);
+    channel.exchange_declare(durable.durable(true).finish()).await?;
+    // Exclusive: the broker deletes the queue when this connection ends.
     let queue = QueueDeclareArguments::exclusive_server_named();
     let (queue, ..) = channel.queue_declare(queue).await?.context("no queue")?;
     for key in bind {
         channel.queue_bind(QueueBindArguments::new(&queue, &exchange, &key)).await?;
     }
-    // The prefetch: without it the broker would push everything at once, and a slow
-    // subscriber would have to keep all of it.
+    // Without the limit the broker would push all messages at once.
     channel.basic_qos(BasicQosArguments::new(0, PREFETCH, false)).await?;
     let consume = BasicConsumeArguments::new(&queue, "");
     let (_, messages) = channel.basic_consume_rx(consume).await?;
-    Ok(messages)
+    Ok((connection, channel, messages))
 }
 
-/// Prints a message, and lets the broker push one more.
-async fn print_message(channel: &Channel, message: ConsumerMessage) {
-    let (Some(about), Some(body)) = (message.deliver, message.content) else {
-        return;
-    };
-    let key = printable(about.routing_key().as_bytes());
-    println!("Received {key} | {}", printable(&body));
-    let done = BasicAckArguments::new(about.delivery_tag(), false);
-    let _ = channel.basic_ack(done).await;
+/// Prints what the broker delivers. Each acknowledgement lets it push one more
+/// message.
+async fn print_messages(channel: &Channel, mut queue: Queue) {
+    // Waits for the next message. None comes when the connection has ended.
+    while let Some(message) = queue.recv().await {
+        let Some((about, body)) = message.deliver.zip(message.content) else {
+            return;
+        };
+        let key = printable(about.routing_key().as_bytes());
+        println!("Received {key} | {}", printable(&body));
+        let done = BasicAckArguments::new(about.delivery_tag(), false);
+        let _ = channel.basic_ack(done).await;
+    }
 }
 
-/// Makes the exchange, or checks that it is as here. The publisher does the same, so
-/// that either may be first.
-async fn declare(channel: &Channel, exchange: &str, kind: &str) -> Result<()> {
-    // A durable exchange survives a restart of the broker.
-    let mut durable = ExchangeDeclareArguments::new(exchange, kind);
-    channel.exchange_declare(durable.durable(true).finish()).await?;
-    Ok(())
+/// Connects and prints messages. When the broker is lost, connects to it again, and
+/// tries that without end. Before that, a refusal ends the program.
+async fn subscribe(arguments: &Arguments) -> Result<()> {
+    let (mut again, mut pause) = (false, PAUSE);
+    loop {
+        match connect(arguments).await {
+            Ok((_connection, channel, queue)) => {
+                for key in &arguments.bind {
+                    println!("Bound {key} to {}", arguments.exchange);
+                }
+                print_messages(&channel, queue).await;
+                eprintln!("{LOST}");
+                (again, pause) = (true, PAUSE);
+            }
+            Err(error) if again => eprintln!("{error:#}"),
+            Err(error) => return Err(error),
+        }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(2 * pause);
+    }
 }
 
 // Set-up.
 
 /// Prints what an exchange of RabbitMQ routes to it by binding keys (AMQP 0-9-1).
 ///
-/// Makes the exchange if it is missing. Its queue lives as long as its connection. At the
-/// start the broker has 5 seconds to answer. A connection that is lost later is made
-/// again, after pauses of 0.5 to 8 seconds, without end. Exit status: 0 after Ctrl-C; 1
-/// when there is no connection at the start, or when the broker refuses the exchange; 2
-/// for a wrong argument.
+/// Makes the exchange if it is missing. Its queue lives as long as its connection. At
+/// the start the broker has 5 seconds to answer. A connection that is lost later is
+/// made again, after pauses of 0.5 to 8 seconds, without end. Exit status: 0 after
+/// Ctrl-C; 1 when there is no connection at the start, or when the broker refuses the
+/// exchange; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
@@ -110,7 +112,8 @@ struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "home", value_parser = short)]
     exchange: String,
     /// How it routes: to all, by the whole key, or by the words of the key
-    #[arg(long, value_parser = ["fanout", "direct", "topic"], default_value = "topic")]
+    #[arg(long, default_value = "topic")]
+    #[arg(value_parser = ["fanout", "direct", "topic"])]
     kind: String,
     /// Binding keys; in a topic's * is any one word, # any number of words
     #[arg(long, value_name = "PATTERN", value_parser = short, num_args = 1..)]
@@ -118,8 +121,9 @@ struct Arguments {
     bind: Vec<String>,
 }
 
+type Queue = UnboundedReceiver<ConsumerMessage>;
 /// Dropping the first two closes them, so they are kept.
-type Session = (Connection, Channel, Receiver<ConsumerMessage>);
+type Session = (Connection, Channel, Queue);
 
 /// Messages that the broker pushes ahead of their acknowledgements.
 const PREFETCH: u16 = 100;
@@ -137,28 +141,11 @@ fn short(text: &str) -> Result<String> {
     Ok(text.to_string())
 }
 
-/// Connects; if the connection was lost, tries `again` without end.
-async fn connect(arguments: &Arguments, again: bool) -> Result<Session> {
-    let mut pause = PAUSE;
-    loop {
-        // In a task of its own, since amqprs panics at some of what is not AMQP.
-        let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
-        let session = session.ok().and_then(Result::ok);
-        match session.context("no AMQP from the broker within 5 seconds").flatten() {
-            Err(error) if again => eprintln!("{error:#}"),
-            session => return session,
-        }
-        sleep(pause).await;
-        pause = LONGEST_PAUSE.min(2 * pause);
-    }
-}
-
-async fn start(arguments: Arguments) -> Result<Session> {
-    let connection = open(&arguments.broker).await?;
-    let channel = connection.open_channel(None).await?;
-    channel.register_callback(Refusal).await?;
-    let messages = subscribe(&channel, arguments).await?;
-    Ok((connection, channel, messages))
+/// Connects in a task of its own, since amqprs panics at some of what is not AMQP.
+async fn connect(arguments: &Arguments) -> Result<Session> {
+    let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
+    let session = session.context("the broker's answer is not AMQP")?;
+    session.context("no answer from the broker within 5 seconds")?
 }
 
 /// Opens a connection. amqprs takes the URL apart, but leaves `%40` as it is.
@@ -184,8 +171,9 @@ async fn open(url: &str) -> Result<Connection> {
     })
 }
 
-/// When the broker refuses something, it closes the channel, and says why. It is told to
-/// this callback only.
+/// When the broker refuses something it closes the channel and gives its reason,
+/// which amqprs passes to this callback and to nobody else. The refusal ends the
+/// program.
 struct Refusal;
 
 #[async_trait::async_trait]
@@ -202,8 +190,7 @@ impl ChannelCallback for Refusal {
     }
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
-    async fn publish_return(&mut self, _: &Channel, _: Return, _: Props, _: Vec<u8>) {
-    }
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {}
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

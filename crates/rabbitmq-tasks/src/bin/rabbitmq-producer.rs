@@ -12,10 +12,10 @@
 use std::time::Duration;
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
+use amqprs::{Ack, BasicProperties as Meta, Cancel, CloseChannel, Nack, Return};
 use amqprs::{FieldTable, callbacks::*, channel::*, error::Error, security::*};
 use anyhow::{Context, Result, anyhow, ensure};
-use clap::Parser;
+use clap::{Parser, value_parser};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc::{self, UnboundedReceiver as Receiver};
 use tokio::{spawn, time::timeout};
@@ -31,20 +31,19 @@ async fn main() -> Result<()> {
         confirmed += batch.len();
         let sent = send(&mut batch, &arguments.queue, &mut session).await;
         confirmed -= batch.len(); // Those that are left in it are not confirmed.
-        sent.with_context(|| {
-            format!("{confirmed} tasks are confirmed, and no more")
-        })?;
+        sent.with_context(|| format!("{confirmed} tasks are confirmed"))?;
     }
     let _ = timeout(TIMEOUT, session.0.close()).await; // Says goodbye.
     Ok(())
 }
 
-/// Sends a batch of tasks, and takes out of it what the broker has confirmed. To wait for
-/// each task's confirm would cost a round trip and a write to the broker's disk a task.
+/// Sends a batch of tasks, and takes out of it what the broker has confirmed. To wait
+/// for each task's confirm would cost a round trip and a write to the broker's disk a
+/// task.
 async fn send(batch: &mut Batch, queue: &str, session: &mut Session) -> Result<()> {
     let (_, channel, confirms) = session;
     for (_, task) in batch.iter() {
-        let persistent = Props::default().with_persistence(true).finish();
+        let persistent = Meta::default().with_persistence(true).finish();
         // Mandatory: if there is no such queue, the task comes back.
         let to = BasicPublishArguments::new("", queue).mandatory(true).finish();
         // Does not wait: only the confirm says that the task has arrived.
@@ -52,8 +51,8 @@ async fn send(batch: &mut Batch, queue: &str, session: &mut Session) -> Result<(
     }
     while !batch.is_empty() {
         let (number, all) = next_confirm(confirms).await?;
-        let is_confirmed = |it: &mut Task| it.0 == number || (all && it.0 < number);
-        for (_, task) in batch.extract_if(.., is_confirmed) {
+        let sent = batch.extract_if(.., |it| it.0 == number || all && it.0 < number);
+        for (_, task) in sent {
             println!("Sent: {:.200}", printable(task.as_bytes()));
         }
     }
@@ -65,9 +64,7 @@ async fn next_confirm(confirms: &mut Receiver<Confirm>) -> Confirm {
     loop {
         match timeout(TIMEOUT, confirms.recv()).await {
             Ok(confirm) => return confirm.context("the broker is lost")?,
-            Err(_) => {
-                eprintln!("still waiting (a memory or disk alarm at the broker?)")
-            }
+            Err(_) => eprintln!("{WAITING}"),
         }
     }
 }
@@ -76,7 +73,7 @@ async fn next_confirm(confirms: &mut Receiver<Confirm>) -> Confirm {
 /// The worker does the same, so that either may be first.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     for name in [format!("{queue}.failed"), queue.to_string()] {
-        // What is rejected goes to the nameless exchange, which routes by queue names.
+        // What is rejected goes to the nameless exchange: it routes by queue names.
         let mut table = FieldTable::new();
         table.insert("x-dead-letter-exchange".try_into()?, "".into());
         let failed = format!("{name}.failed");
@@ -93,10 +90,11 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 /// Sends tasks to a RabbitMQ queue (AMQP 0-9-1).
 ///
 /// Prints a task as sent when the broker has confirmed it: then it is on the broker's
-/// disk. At the start the broker has 5 seconds to answer. Confirms are waited for without
-/// end, since a broker that runs out of memory or disk makes its producers wait. Does not
-/// connect again. Exit status: 0 when all are confirmed; 1 when it cannot connect, or when
-/// the broker refuses a task or is lost; 2 for a wrong argument.
+/// disk. At the start the broker has 5 seconds to answer. Confirms are waited for
+/// without end, since a broker that runs out of memory or disk makes its producers
+/// wait. Does not connect again. Exit status: 0 when all are confirmed; 1 when it
+/// cannot connect, or when the broker refuses a task or is lost; 2 for a wrong
+/// argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
@@ -107,40 +105,38 @@ struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "tasks")]
     queue: String,
     /// How often each is sent; if more than once, its number follows the text
-    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value = "1", value_parser = value_parser!(u32).range(1..))]
     count: u32,
     /// The tasks; one whose whole text is `fail` fails
     #[arg(value_name = "MESSAGE", default_value = "Hello, world")]
     messages: Vec<String>,
 }
 
-/// The number of a task that the broker has, and whether it has all before it as well;
-/// or why it will not have one.
+/// The number of a task that the broker has, and whether it has all before it as
+/// well; or why it will not have one.
 type Confirm = Result<(u64, bool)>;
-type Task = (u64, String);
-type Batch = Vec<Task>;
+type Batch = Vec<(u64, String)>;
 /// Dropping the first two closes them, so they are kept.
 type Session = (Connection, Channel, Receiver<Confirm>);
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const BATCH: usize = 500;
+const WAITING: &str = "still waiting (a memory or disk alarm at the broker?)";
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
 
 /// Made one by one, so that no count is too large for the memory.
-fn tasks(
-    Arguments { count, messages, .. }: &Arguments,
-) -> impl Iterator<Item = String> {
-    (1..=*count).flat_map(move |number| {
-        let number = if *count > 1 { format!(" {number}") } else { String::new() };
-        messages.iter().map(move |message| format!("{message}{number}"))
+fn tasks(all: &Arguments) -> impl Iterator<Item = String> {
+    (1..=all.count).flat_map(|number| {
+        let number = if all.count > 1 { format!(" {number}") } else { String::new() };
+        all.messages.iter().map(move |message| format!("{message}{number}"))
     })
 }
 
 /// Connects in a task of its own, since amqprs panics at some of what is not AMQP.
 async fn connect(arguments: &Arguments) -> Result<Session> {
     let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
-    let session = session.ok().and_then(Result::ok);
-    session.context("no AMQP from the broker within 5 seconds")?
+    let session = session.context("the broker's answer is not AMQP")?;
+    session.context("no answer from the broker within 5 seconds")?
 }
 
 /// Opens a channel on which the broker confirms each task.
@@ -197,7 +193,7 @@ impl ChannelCallback for Confirms {
         &mut self,
         _: &Channel,
         why: Return,
-        _: Props,
+        _: Meta,
         _: Vec<u8>,
     ) {
         let _ = self.0.send(Err(anyhow!(printable(why.reply_text().as_bytes()))));

@@ -1,8 +1,8 @@
 //! A worker: does one task after another from a queue that several workers share.
 //!
 //! Contract: connects to --broker by AMQP 0-9-1; declares --queue and its `.failed`;
-//!           expects any bytes as a task; acknowledges it after the work, or rejects it;
-//!           connects again when the broker is lost; ends on Ctrl-C.
+//!           expects any bytes as a task; acknowledges each after its work or rejects
+//!           it; connects again when the broker is lost; ends on Ctrl-C.
 //! Slide:    Pattern: Message Broker (RabbitMQ)
 //! Run:      1$ make brokers
 //!           2$ cargo run -p rabbitmq-tasks
@@ -13,12 +13,12 @@
 use std::{process, time::Duration};
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
+use amqprs::{Ack, BasicProperties as Meta, Cancel, CloseChannel, Nack, Return};
 use amqprs::{FieldTable, callbacks::*, channel::*, error::Error, security::*};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
 use percent_encoding::percent_decode_str;
-use tokio::sync::mpsc::UnboundedReceiver as Receiver;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::{select, signal::ctrl_c, spawn, time::sleep, time::timeout};
 
 #[tokio::main(flavor = "current_thread")]
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     select! {
         biased; // Ctrl-C must be caught before the worker says that it is ready.
         result = ctrl_c() => result?,
-        result = do_tasks(&arguments) => result?,
+        result = run(&arguments) => result?,
     }
     println!("Stopped");
     // The connection was dropped: a task of amqprs now says goodbye to the broker.
@@ -35,42 +35,48 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Does the tasks that the broker delivers; connects again when the broker is lost.
-async fn do_tasks(arguments: &Arguments) -> Result<()> {
-    let (mut _connection, mut channel, mut tasks) = connect(arguments, false).await?;
-    loop {
-        println!("Waiting for tasks in {}", arguments.queue);
-        // Waits for the next task. None comes when the connection has ended.
-        while let Some(task) = tasks.recv().await {
-            let done = do_task(&channel, task, arguments.work).await;
-            done.unwrap_or_else(|error| eprintln!("{error:#}"));
+/// Acknowledges each task after its work, and not before: if this worker dies,
+/// another one gets the task. A task that fails is rejected, and does not go back to
+/// the queue: the broker moves it to the queue of failed ones.
+async fn do_tasks(channel: &Channel, mut tasks: Tasks, work: Duration) -> Result<()> {
+    // Waits for the next task. None comes when the connection has ended.
+    while let Some(task) = tasks.recv().await {
+        let (delivery, task) = task.deliver.zip(task.content).context("no task")?;
+        let again = if delivery.redelivered() { " again" } else { "" };
+        println!("Received{again}: {:.200}", printable(&task));
+        if !work.is_zero() {
+            sleep(work).await; // The work.
         }
-        eprintln!("Lost the broker: connecting again");
-        sleep(PAUSE).await;
-        (_connection, channel, tasks) = connect(arguments, true).await?;
-    }
-}
-
-/// Acknowledges a task after its work, and not before: if this worker dies, another
-/// one gets the task.
-async fn do_task(channel: &Channel, task: Message, work: Duration) -> Result<()> {
-    let (delivery, task) = task.deliver.zip(task.content).context("no delivery")?;
-    let again = if delivery.redelivered() { " again" } else { "" };
-    println!("Received{again}: {:.200}", printable(&task));
-    if !work.is_zero() {
-        sleep(work).await; // The work.
-    }
-    ensure!(channel.is_open(), "Too late: the broker gives it to another worker");
-    let tag = delivery.delivery_tag();
-    if task == b"fail" {
-        // Without requeue: the broker moves it to the queue of failed tasks.
-        channel.basic_reject(BasicRejectArguments::new(tag, false)).await?;
-        println!("Failed: {:.200}", printable(&task));
-    } else {
-        channel.basic_ack(BasicAckArguments::new(tag, false)).await?;
-        println!("Done: {:.200}", printable(&task));
+        let tag = delivery.delivery_tag();
+        if task == b"fail" {
+            channel.basic_reject(BasicRejectArguments::new(tag, false)).await?;
+            println!("Failed: {:.200}", printable(&task));
+        } else {
+            channel.basic_ack(BasicAckArguments::new(tag, false)).await?;
+            println!("Done: {:.200}", printable(&task));
+        }
     }
     Ok(())
+}
+
+/// Connects and does tasks. When the broker is lost, connects to it again, and tries
+/// that without end. Before that, a refusal ends the program.
+async fn run(arguments: &Arguments) -> Result<()> {
+    let (mut again, mut pause) = (false, PAUSE);
+    loop {
+        match connect(arguments).await {
+            Ok((_connection, channel, tasks)) => {
+                println!("Waiting for tasks in {}", arguments.queue);
+                let _ = do_tasks(&channel, tasks, arguments.work).await;
+                eprintln!("Lost the broker: connecting again");
+                (again, pause) = (true, PAUSE);
+            }
+            Err(error) if again => eprintln!("{error:#}"),
+            Err(error) => return Err(error),
+        }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(2 * pause);
+    }
 }
 
 /// Has the broker deliver the queue's tasks, one at a time.
@@ -92,7 +98,7 @@ async fn start(Arguments { broker, queue, .. }: Arguments) -> Result<Session> {
 /// The producer does the same, so that either may be first.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     for name in [format!("{queue}.failed"), queue.to_string()] {
-        // What is rejected goes to the nameless exchange, which routes by queue names.
+        // What is rejected goes to the nameless exchange: it routes by queue names.
         let mut table = FieldTable::new();
         table.insert("x-dead-letter-exchange".try_into()?, "".into());
         let failed = format!("{name}.failed");
@@ -108,12 +114,12 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 
 /// Does the tasks of a RabbitMQ queue, one at a time (AMQP 0-9-1).
 ///
-/// The work is a pause of --work. A task whose text is `fail` fails: it is rejected, and
-/// the broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done goes back
-/// to the queue. At the start the broker has 5 seconds to answer. A connection that is
-/// lost later is made again, after pauses of 0.5 to 8 seconds, without end. Exit status:
-/// 0 after Ctrl-C; 1 when there is no connection at the start, or when the broker refuses
-/// the queue; 2 for a wrong argument.
+/// The work is a pause of --work. A task whose text is `fail` fails: it is rejected,
+/// and the broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done
+/// goes back to the queue. At the start the broker has 5 seconds to answer. A
+/// connection that is lost later is made again, after pauses of 0.5 to 8 seconds,
+/// without end. Exit status: 0 after Ctrl-C; 1 when there is no connection at the
+/// start, or when the broker refuses the queue; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
@@ -128,9 +134,9 @@ struct Arguments {
     work: Duration,
 }
 
-type Message = ConsumerMessage;
+type Tasks = UnboundedReceiver<ConsumerMessage>;
 /// Dropping the first two closes them, so they are kept.
-type Session = (Connection, Channel, Receiver<ConsumerMessage>);
+type Session = (Connection, Channel, Tasks);
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before connecting again. It doubles with each try in vain.
@@ -142,20 +148,11 @@ fn seconds(text: &str) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }
 
-/// Connects; if the connection was lost, tries `again` without end.
-async fn connect(arguments: &Arguments, again: bool) -> Result<Session> {
-    let mut pause = PAUSE;
-    loop {
-        // In a task of its own, since amqprs panics at some of what is not AMQP.
-        let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
-        let session = session.ok().and_then(Result::ok);
-        match session.context("no AMQP from the broker within 5 seconds").flatten() {
-            Err(error) if again => eprintln!("{error:#}"),
-            session => return session,
-        }
-        sleep(pause).await;
-        pause = LONGEST_PAUSE.min(2 * pause);
-    }
+/// Connects in a task of its own, since amqprs panics at some of what is not AMQP.
+async fn connect(arguments: &Arguments) -> Result<Session> {
+    let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
+    let session = session.context("the broker's answer is not AMQP")?;
+    session.context("no answer from the broker within 5 seconds")?
 }
 
 /// Opens a connection. amqprs takes the URL apart, but leaves `%40` as it is.
@@ -181,8 +178,9 @@ async fn open(url: &str) -> Result<Connection> {
     })
 }
 
-/// When the broker refuses something, it closes the channel, and says why. It is told to
-/// this callback only.
+/// When the broker refuses something it closes the channel and gives its reason,
+/// which amqprs passes to this callback and to nobody else. The refusal ends the
+/// program.
 struct Refusal;
 
 #[async_trait::async_trait]
@@ -199,8 +197,7 @@ impl ChannelCallback for Refusal {
     }
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
-    async fn publish_return(&mut self, _: &Channel, _: Return, _: Props, _: Vec<u8>) {
-    }
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {}
 }
 
 /// A peer's bytes as text that cannot steer the terminal.
