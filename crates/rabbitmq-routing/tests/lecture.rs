@@ -7,8 +7,10 @@ mod program;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use broker::{DELIVER, Exchange, PUBLISHER, Proxy, README, keys_received};
+use broker::{DELIVER, Exchange, PUBLISHER, Proxy, keys_received};
 use program::{Program, assert_shown};
+
+const README: &str = include_str!("../README.md");
 
 #[test]
 fn both_programs_print_what_the_readme_shows() {

@@ -12,8 +12,10 @@ use std::process;
 use amqprs::channel::{
     BasicAckArguments, ExchangeDeclareArguments, QueueBindArguments,
 };
-use broker::{ACK, Amqp, From, PRODUCER, PUBLISH, Proxy, Queue, README, WORKER};
+use broker::{ACK, Amqp, From, PRODUCER, PUBLISH, Proxy, Queue, WORKER};
 use program::{PATIENCE, Program, assert_shown};
+
+const README: &str = include_str!("../README.md");
 
 #[cfg(unix)]
 #[test]

@@ -47,24 +47,18 @@ async fn publish(arguments: &Arguments, session: &mut Session) -> Result<()> {
 
 // Set-up.
 
-/// Publishes a message to an exchange of RabbitMQ, with a routing key (AMQP 0-9-1).
-///
-/// Makes the exchange if it is missing. The broker has 5 seconds to answer, and 5
-/// more to confirm the message. Exit status: 0 when the broker has confirmed that a
-/// queue took the message; 1 when none did, or when anything else failed; 2 for a
-/// wrong argument.
+/// Publishes to a RabbitMQ exchange (AMQP 0-9-1). Exit status: 0 when a queue took
+/// the message, 1 when none did or anything else failed, 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
-    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
-    #[arg(default_value = "amqp://127.0.0.1:5672")]
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The exchange, the same for publishers and subscribers
     #[arg(long, value_name = "NAME", default_value = "home", value_parser = short)]
     exchange: String,
     /// How it routes: to all, by the whole key, or by the words of the key
-    #[arg(long, default_value = "topic")]
-    #[arg(value_parser = ["fanout", "direct", "topic"])]
+    #[arg(long, default_value = "topic", value_parser = KINDS)]
     kind: String,
     /// The routing key; a topic's is words with dots between them
     #[arg(long, default_value = "livingroom.temperature", value_parser = short)]
@@ -77,7 +71,10 @@ struct Arguments {
 /// Dropping the first two closes them, so they are kept.
 type Session = (Connection, Channel, Receiver<Result<()>>);
 
+const KINDS: [&str; 3] = ["fanout", "direct", "topic"];
+const BROKER: &str = "amqp://127.0.0.1:5672";
 const TIMEOUT: Duration = Duration::from_secs(5);
+const REFUSED: &str = "the broker refuses it (is a queue full?)";
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
 const NO_CONFIRM: &str = "no confirm: the message may have arrived, or not";
 const NOBODY: &str = "no queue is bound for this key: nobody got the message";
@@ -124,15 +121,17 @@ async fn open(url: &str) -> Result<Connection> {
     broker.virtual_host(&decode(broker.get_virtual_host()));
     // In seconds. When two of them do not come, the broker is lost.
     broker.credentials(login).heartbeat(10);
-    Connection::open(&broker).await.map_err(|error| {
-        let (host, port) = (broker.get_host(), broker.get_port());
-        // The broker's own words are the quoted part of a long text.
-        let text = error.to_string();
-        let why = text.split('"').nth(1).unwrap_or(&text);
-        let hint = ["refused", "peer"].iter().any(|word| why.contains(word));
-        let hint = if hint { HINT } else { "" };
-        anyhow!("cannot connect to {host}:{port}{hint}: {why}")
-    })
+    let opened = Connection::open(&broker).await;
+    opened.map_err(|error| cannot_connect(&broker, &error.to_string()))
+}
+
+/// The broker's own words are the quoted part of what amqprs says.
+fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
+    let (host, port) = (broker.get_host(), broker.get_port());
+    let why = text.split('"').nth(1).unwrap_or(text);
+    let is_usual = why.contains("refused") || why.contains("peer");
+    let hint = if is_usual { HINT } else { "" };
+    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
 }
 
 /// What amqprs calls when the broker says something unasked. It is dropped when the
@@ -140,12 +139,13 @@ async fn open(url: &str) -> Result<Connection> {
 struct Verdicts(mpsc::UnboundedSender<Result<()>>);
 
 #[async_trait::async_trait]
+#[rustfmt::skip] // What says nothing here takes one line.
 impl ChannelCallback for Verdicts {
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {
         let _ = self.0.send(Ok(()));
     }
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {
-        let _ = self.0.send(Err(anyhow!("the broker refuses it (is a queue full?)")));
+        let _ = self.0.send(Err(anyhow!(REFUSED)));
     }
     async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {
         let _ = self.0.send(Err(anyhow!(NOBODY)));
@@ -154,12 +154,8 @@ impl ChannelCallback for Verdicts {
         let _ = self.0.send(Err(anyhow!(printable(why.reply_text().as_bytes()))));
         Ok(())
     }
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, Error> {
-        Ok(active)
-    }
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> { Ok(()) }
+    async fn flow(&mut self, _: &Channel, _: bool) -> Result<bool, Error> { Ok(true) }
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

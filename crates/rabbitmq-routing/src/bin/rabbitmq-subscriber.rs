@@ -33,9 +33,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Binds a queue of its own to the exchange, and has the broker deliver what comes
-/// there. The publisher declares the exchange as well, so that either program may be
-/// first.
+/// Binds a queue to the exchange, and has the broker deliver what comes there. The
+/// publisher declares the exchange too, so that either program may be first.
 async fn start(arguments: Arguments) -> Result<Session> {
     let Arguments { broker, exchange, kind, bind } = arguments;
     let connection = open(&broker).await?;
@@ -43,13 +42,12 @@ async fn start(arguments: Arguments) -> Result<Session> {
     channel.register_callback(Refusal).await?;
     let mut durable = ExchangeDeclareArguments::new(&exchange, &kind);
     channel.exchange_declare(durable.durable(true).finish()).await?;
-    // Exclusive: the broker deletes the queue when this connection ends.
+    // Exclusive: it ends with this connection.
     let queue = QueueDeclareArguments::exclusive_server_named();
     let (queue, ..) = channel.queue_declare(queue).await?.context("no queue")?;
     for key in bind {
         channel.queue_bind(QueueBindArguments::new(&queue, &exchange, &key)).await?;
     }
-    // Without the limit the broker would push all messages at once.
     channel.basic_qos(BasicQosArguments::new(0, PREFETCH, false)).await?;
     let consume = BasicConsumeArguments::new(&queue, "");
     let (_, messages) = channel.basic_consume_rx(consume).await?;
@@ -71,8 +69,7 @@ async fn print_messages(channel: &Channel, mut queue: Queue) {
     }
 }
 
-/// Connects and prints messages. When the broker is lost, connects to it again, and
-/// tries that without end. Before that, a refusal ends the program.
+/// Connects again when the broker is lost. Before that, a refusal is the end.
 async fn subscribe(arguments: &Arguments) -> Result<()> {
     let (mut again, mut pause) = (false, PAUSE);
     loop {
@@ -95,25 +92,20 @@ async fn subscribe(arguments: &Arguments) -> Result<()> {
 
 // Set-up.
 
-/// Prints what an exchange of RabbitMQ routes to it by binding keys (AMQP 0-9-1).
-///
-/// Makes the exchange if it is missing. Its queue lives as long as its connection. At
-/// the start the broker has 5 seconds to answer. A connection that is lost later is
-/// made again, after pauses of 0.5 to 8 seconds, without end. Exit status: 0 after
-/// Ctrl-C; 1 when there is no connection at the start, or when the broker refuses the
-/// exchange; 2 for a wrong argument.
+/// Prints what a RabbitMQ exchange routes to it (AMQP 0-9-1). A connection that is
+/// lost is made again, after pauses of 0.5 to 8 seconds, without end. Exit status: 0
+/// after Ctrl-C; 1 when there is no connection at the start within 5 seconds, or when
+/// the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
-    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
-    #[arg(default_value = "amqp://127.0.0.1:5672")]
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The exchange, the same for publishers and subscribers
     #[arg(long, value_name = "NAME", default_value = "home", value_parser = short)]
     exchange: String,
     /// How it routes: to all, by the whole key, or by the words of the key
-    #[arg(long, default_value = "topic")]
-    #[arg(value_parser = ["fanout", "direct", "topic"])]
+    #[arg(long, default_value = "topic", value_parser = KINDS)]
     kind: String,
     /// Binding keys; in a topic's * is any one word, # any number of words
     #[arg(long, value_name = "PATTERN", value_parser = short, num_args = 1..)]
@@ -125,8 +117,11 @@ type Queue = UnboundedReceiver<ConsumerMessage>;
 /// Dropping the first two closes them, so they are kept.
 type Session = (Connection, Channel, Queue);
 
-/// Messages that the broker pushes ahead of their acknowledgements.
+/// Messages that the broker pushes ahead of their acknowledgements. Without a limit
+/// it would push all at once, and a slow subscriber would have to keep them.
 const PREFETCH: u16 = 100;
+const KINDS: [&str; 3] = ["fanout", "direct", "topic"];
+const BROKER: &str = "amqp://127.0.0.1:5672";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before connecting again. It doubles with each try in vain.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -160,34 +155,32 @@ async fn open(url: &str) -> Result<Connection> {
     broker.virtual_host(&decode(broker.get_virtual_host()));
     // In seconds. When two of them do not come, the broker is lost.
     broker.credentials(login).heartbeat(10);
-    Connection::open(&broker).await.map_err(|error| {
-        let (host, port) = (broker.get_host(), broker.get_port());
-        // The broker's own words are the quoted part of a long text.
-        let text = error.to_string();
-        let why = text.split('"').nth(1).unwrap_or(&text);
-        let hint = ["refused", "peer"].iter().any(|word| why.contains(word));
-        let hint = if hint { HINT } else { "" };
-        anyhow!("cannot connect to {host}:{port}{hint}: {why}")
-    })
+    let opened = Connection::open(&broker).await;
+    opened.map_err(|error| cannot_connect(&broker, &error.to_string()))
 }
 
-/// When the broker refuses something it closes the channel and gives its reason,
-/// which amqprs passes to this callback and to nobody else. The refusal ends the
-/// program.
+/// The broker's own words are the quoted part of what amqprs says.
+fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
+    let (host, port) = (broker.get_host(), broker.get_port());
+    let why = text.split('"').nth(1).unwrap_or(text);
+    let is_usual = why.contains("refused") || why.contains("peer");
+    let hint = if is_usual { HINT } else { "" };
+    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+}
+
+/// The broker closes the channel to refuse something, and gives its reason, which
+/// amqprs passes to this callback and to nobody else. It ends the program.
 struct Refusal;
 
 #[async_trait::async_trait]
+#[rustfmt::skip] // What says nothing here takes one line.
 impl ChannelCallback for Refusal {
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
         eprintln!("Error: {}", printable(why.reply_text().as_bytes()));
         process::exit(1)
     }
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, Error> {
-        Ok(active)
-    }
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> { Ok(()) }
+    async fn flow(&mut self, _: &Channel, _: bool) -> Result<bool, Error> { Ok(true) }
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
     async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {}

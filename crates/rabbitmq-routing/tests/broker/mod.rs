@@ -16,7 +16,6 @@ use amqprs::connection::{Connection, OpenConnectionArguments};
 
 use crate::program::{Ended, PATIENCE, Program};
 
-pub const README: &str = include_str!("../../README.md");
 pub const PUBLISHER: &str = env!("CARGO_BIN_EXE_rabbitmq-publisher");
 pub const SUBSCRIBER: &str = env!("CARGO_BIN_EXE_rabbitmq-subscriber");
 /// Class and method of what a broker sends.

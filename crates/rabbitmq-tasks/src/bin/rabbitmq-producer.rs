@@ -37,9 +37,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Sends a batch of tasks, and takes out of it what the broker has confirmed. To wait
-/// for each task's confirm would cost a round trip and a write to the broker's disk a
-/// task.
+/// Sends a batch, and takes out of it what the broker has confirmed. To wait for each
+/// confirm would cost a round trip and a write to the broker's disk for each task.
 async fn send(batch: &mut Batch, queue: &str, session: &mut Session) -> Result<()> {
     let (_, channel, confirms) = session;
     for (_, task) in batch.iter() {
@@ -87,19 +86,15 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 
 // Set-up.
 
-/// Sends tasks to a RabbitMQ queue (AMQP 0-9-1).
-///
-/// Prints a task as sent when the broker has confirmed it: then it is on the broker's
-/// disk. At the start the broker has 5 seconds to answer. Confirms are waited for
-/// without end, since a broker that runs out of memory or disk makes its producers
-/// wait. Does not connect again. Exit status: 0 when all are confirmed; 1 when it
-/// cannot connect, or when the broker refuses a task or is lost; 2 for a wrong
-/// argument.
+/// Sends tasks to a RabbitMQ queue (AMQP 0-9-1). Prints a task as sent when the
+/// broker has confirmed it: then it is on the broker's disk. Waits for confirms
+/// without end, as a broker without memory or disk makes its producers wait. Exit
+/// status: 0 when all are confirmed; 1 when there is no connection within 5 seconds,
+/// when the broker refuses a task, or when it is lost; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
-    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
-    #[arg(default_value = "amqp://127.0.0.1:5672")]
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// Where the tasks are to wait
     #[arg(long, value_name = "NAME", default_value = "tasks")]
@@ -119,9 +114,11 @@ type Batch = Vec<(u64, String)>;
 /// Dropping the first two closes them, so they are kept.
 type Session = (Connection, Channel, Receiver<Confirm>);
 
+const BROKER: &str = "amqp://127.0.0.1:5672";
 const TIMEOUT: Duration = Duration::from_secs(5);
 const BATCH: usize = 500;
 const WAITING: &str = "still waiting (a memory or disk alarm at the broker?)";
+const REFUSED: &str = "the broker refuses it (is the queue full?)";
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
 
 /// Made one by one, so that no count is too large for the memory.
@@ -165,15 +162,17 @@ async fn open(url: &str) -> Result<Connection> {
     broker.virtual_host(&decode(broker.get_virtual_host()));
     // In seconds. When two of them do not come, the broker is lost.
     broker.credentials(login).heartbeat(10);
-    Connection::open(&broker).await.map_err(|error| {
-        let (host, port) = (broker.get_host(), broker.get_port());
-        // The broker's own words are the quoted part of a long text.
-        let text = error.to_string();
-        let why = text.split('"').nth(1).unwrap_or(&text);
-        let hint = ["refused", "peer"].iter().any(|word| why.contains(word));
-        let hint = if hint { HINT } else { "" };
-        anyhow!("cannot connect to {host}:{port}{hint}: {why}")
-    })
+    let opened = Connection::open(&broker).await;
+    opened.map_err(|error| cannot_connect(&broker, &error.to_string()))
+}
+
+/// The broker's own words are the quoted part of what amqprs says.
+fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
+    let (host, port) = (broker.get_host(), broker.get_port());
+    let why = text.split('"').nth(1).unwrap_or(text);
+    let is_usual = why.contains("refused") || why.contains("peer");
+    let hint = if is_usual { HINT } else { "" };
+    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
 }
 
 /// What amqprs calls when the broker says something unasked. It is dropped when the
@@ -181,33 +180,23 @@ async fn open(url: &str) -> Result<Connection> {
 struct Confirms(mpsc::UnboundedSender<Confirm>);
 
 #[async_trait::async_trait]
+#[rustfmt::skip] // What says nothing here takes one line.
 impl ChannelCallback for Confirms {
     async fn publish_ack(&mut self, _: &Channel, ack: Ack) {
         let _ = self.0.send(Ok((ack.delivery_tag(), ack.mutiple())));
     }
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {
-        let _ =
-            self.0.send(Err(anyhow!("the broker refuses it (is the queue full?)")));
+        let _ = self.0.send(Err(anyhow!(REFUSED)));
     }
-    async fn publish_return(
-        &mut self,
-        _: &Channel,
-        why: Return,
-        _: Meta,
-        _: Vec<u8>,
-    ) {
-        let _ = self.0.send(Err(anyhow!(printable(why.reply_text().as_bytes()))));
+    async fn publish_return(&mut self, _: &Channel, it: Return, _: Meta, _: Vec<u8>) {
+        let _ = self.0.send(Err(anyhow!(printable(it.reply_text().as_bytes()))));
     }
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
         let _ = self.0.send(Err(anyhow!(printable(why.reply_text().as_bytes()))));
         Ok(())
     }
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, Error> {
-        Ok(active)
-    }
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> { Ok(()) }
+    async fn flow(&mut self, _: &Channel, _: bool) -> Result<bool, Error> { Ok(true) }
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

@@ -35,11 +35,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Acknowledges each task after its work, and not before: if this worker dies,
-/// another one gets the task. A task that fails is rejected, and does not go back to
-/// the queue: the broker moves it to the queue of failed ones.
+/// Acknowledges a task after its work: if this worker dies, another one gets it.
 async fn do_tasks(channel: &Channel, mut tasks: Tasks, work: Duration) -> Result<()> {
-    // Waits for the next task. None comes when the connection has ended.
     while let Some(task) = tasks.recv().await {
         let (delivery, task) = task.deliver.zip(task.content).context("no task")?;
         let again = if delivery.redelivered() { " again" } else { "" };
@@ -59,8 +56,7 @@ async fn do_tasks(channel: &Channel, mut tasks: Tasks, work: Duration) -> Result
     Ok(())
 }
 
-/// Connects and does tasks. When the broker is lost, connects to it again, and tries
-/// that without end. Before that, a refusal ends the program.
+/// Connects again when the broker is lost. Before that, a refusal is the end.
 async fn run(arguments: &Arguments) -> Result<()> {
     let (mut again, mut pause) = (false, PAUSE);
     loop {
@@ -114,17 +110,15 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 
 /// Does the tasks of a RabbitMQ queue, one at a time (AMQP 0-9-1).
 ///
-/// The work is a pause of --work. A task whose text is `fail` fails: it is rejected,
-/// and the broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done
-/// goes back to the queue. At the start the broker has 5 seconds to answer. A
-/// connection that is lost later is made again, after pauses of 0.5 to 8 seconds,
-/// without end. Exit status: 0 after Ctrl-C; 1 when there is no connection at the
-/// start, or when the broker refuses the queue; 2 for a wrong argument.
+/// The work is a pause of --work. The task `fail` fails: it is rejected, and the
+/// broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done goes back
+/// to the queue. A connection that is lost is made again, after pauses of 0.5 to 8
+/// seconds, without end. Exit status: 0 after Ctrl-C; 1 when there is no connection
+/// at the start within 5 seconds, or when the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
-    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
-    #[arg(default_value = "amqp://127.0.0.1:5672")]
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// Where the tasks wait
     #[arg(long, value_name = "NAME", default_value = "tasks")]
@@ -138,6 +132,7 @@ type Tasks = UnboundedReceiver<ConsumerMessage>;
 /// Dropping the first two closes them, so they are kept.
 type Session = (Connection, Channel, Tasks);
 
+const BROKER: &str = "amqp://127.0.0.1:5672";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before connecting again. It doubles with each try in vain.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -167,34 +162,32 @@ async fn open(url: &str) -> Result<Connection> {
     broker.virtual_host(&decode(broker.get_virtual_host()));
     // In seconds. When two of them do not come, the broker is lost.
     broker.credentials(login).heartbeat(10);
-    Connection::open(&broker).await.map_err(|error| {
-        let (host, port) = (broker.get_host(), broker.get_port());
-        // The broker's own words are the quoted part of a long text.
-        let text = error.to_string();
-        let why = text.split('"').nth(1).unwrap_or(&text);
-        let hint = ["refused", "peer"].iter().any(|word| why.contains(word));
-        let hint = if hint { HINT } else { "" };
-        anyhow!("cannot connect to {host}:{port}{hint}: {why}")
-    })
+    let opened = Connection::open(&broker).await;
+    opened.map_err(|error| cannot_connect(&broker, &error.to_string()))
 }
 
-/// When the broker refuses something it closes the channel and gives its reason,
-/// which amqprs passes to this callback and to nobody else. The refusal ends the
-/// program.
+/// The broker's own words are the quoted part of what amqprs says.
+fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
+    let (host, port) = (broker.get_host(), broker.get_port());
+    let why = text.split('"').nth(1).unwrap_or(text);
+    let is_usual = why.contains("refused") || why.contains("peer");
+    let hint = if is_usual { HINT } else { "" };
+    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+}
+
+/// The broker closes the channel to refuse something, and gives its reason, which
+/// amqprs passes to this callback and to nobody else. It ends the program.
 struct Refusal;
 
 #[async_trait::async_trait]
+#[rustfmt::skip] // What says nothing here takes one line.
 impl ChannelCallback for Refusal {
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
         eprintln!("Error: {}", printable(why.reply_text().as_bytes()));
         process::exit(1)
     }
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, Error> {
-        Ok(active)
-    }
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> { Ok(()) }
+    async fn flow(&mut self, _: &Channel, _: bool) -> Result<bool, Error> { Ok(true) }
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
     async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {}

@@ -21,7 +21,6 @@ use tokio::time::timeout;
 
 use crate::program::{Ended, PATIENCE, Program};
 
-pub const README: &str = include_str!("../../README.md");
 pub const WORKER: &str = env!("CARGO_BIN_EXE_rabbitmq-worker");
 pub const PRODUCER: &str = env!("CARGO_BIN_EXE_rabbitmq-producer");
 /// The class and the method of AMQP with which a confirm and a publishing begin.
