@@ -10,210 +10,155 @@
 //! See:      `Sent livingroom.temperature | 21.50`; without the subscriber an error,
 //!           since no queue is bound for this key.
 
-use std::{panic, time::Duration};
+use std::time::Duration;
 
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{Ack, BasicProperties as Props, Cancel, CloseChannel, Nack, Return};
-use amqprs::{callbacks::ChannelCallback, channel::*};
-use anyhow::{Context, Error, Result, anyhow, ensure};
-use async_trait::async_trait;
-use clap::{Parser, error::ErrorKind};
+use amqprs::{Ack, BasicProperties as Meta, Cancel, CloseChannel, Nack, Return};
+use amqprs::{callbacks::*, channel::*, error::Error, security::*};
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Parser;
 use percent_encoding::percent_decode_str;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::{spawn, time::sleep, time::timeout};
+use tokio::sync::mpsc::{self, UnboundedReceiver as Receiver};
+use tokio::{spawn, time::timeout};
 
-const HINT: &str = "is a broker running, and the password right? make brokers";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before connecting again. It doubles with each try in vain.
-const PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut session = connect(&arguments).await?;
+    let published = publish(&arguments, &mut session).await;
+    let _ = timeout(TIMEOUT, session.0.close()).await; // Says goodbye.
+    published
+}
 
-/// Publishes a message to an exchange of RabbitMQ, with a routing key (AMQP 0-9-1).
-///
-/// Makes the exchange if it is missing. Exit status 0 when the broker confirmed that
-/// a queue took the message; 1 when none did, or anything else failed; 2 for a wrong
-/// argument.
+/// Publishes, and says so only when the broker has said that a queue took it.
+async fn publish(arguments: &Arguments, session: &mut Session) -> Result<()> {
+    let Arguments { exchange, key, message, .. } = arguments;
+    let (_, channel, verdicts) = session;
+    // Mandatory: what no queue takes comes back, instead of vanishing.
+    let to = BasicPublishArguments::new(exchange, key).mandatory(true).finish();
+    // Does not wait: the message is on its way.
+    channel.basic_publish(Meta::default(), message.clone().into(), to).await?;
+    // Waits. What comes back does so before its confirm, so the first word counts.
+    let verdict = timeout(TIMEOUT, verdicts.recv()).await.ok().flatten();
+    verdict.context(NO_CONFIRM)??;
+    println!("Sent {key} | {message}");
+    Ok(())
+}
+
+// Set-up.
+
+/// Publishes to a RabbitMQ exchange (AMQP 0-9-1). Exit status: 0 when a queue took
+/// the message, 1 when none did or anything else failed, 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
-    /// The broker, amqp://[user:password@]HOST[:PORT][/vhost]
-    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
-    #[arg(default_value = "amqp://127.0.0.1:5672")]
+    /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The exchange, the same for publishers and subscribers
-    #[arg(long, value_name = "NAME", default_value = "home", value_parser = exchange)]
+    #[arg(long, value_name = "NAME", default_value = "home", value_parser = short)]
     exchange: String,
     /// How it routes: to all, by the whole key, or by the words of the key
-    #[arg(long, value_parser = ["fanout", "direct", "topic"])]
-    #[arg(default_value = "topic")]
+    #[arg(long, default_value = "topic", value_parser = KINDS)]
     kind: String,
     /// The routing key; a topic's is words with dots between them
-    #[arg(long, default_value = "livingroom.temperature", value_parser = routing_key)]
+    #[arg(long, default_value = "livingroom.temperature", value_parser = short)]
     key: String,
     /// What to publish
     #[arg(default_value = "21.50")]
     message: String,
 }
 
-type Amqp<T> = Result<T, amqprs::error::Error>;
-type Session = (Connection, Channel, UnboundedReceiver<Result<()>>);
+/// Dropping the first two closes them, so they are kept.
+type Session = (Connection, Channel, Receiver<Result<()>>);
 
-/// Checks an exchange's name: the empty one and those in `amq.` are the broker's own.
-fn exchange(name: &str) -> Result<String> {
-    ensure!(!name.is_empty() && !name.starts_with("amq."), "it is the broker's own");
-    routing_key(name)
+const KINDS: [&str; 3] = ["fanout", "direct", "topic"];
+const BROKER: &str = "amqp://127.0.0.1:5672";
+const TIMEOUT: Duration = Duration::from_secs(5);
+const REFUSED: &str = "the broker refuses it (is a queue full?)";
+const HINT: &str = " (is a broker running, and the login right? make brokers)";
+const NO_CONFIRM: &str = "no confirm: the message may have arrived, or not";
+const NOBODY: &str = "no queue is bound for this key: nobody got the message";
+
+/// Names and keys: AMQP writes their length into one byte.
+fn short(text: &str) -> Result<String> {
+    ensure!(text.len() < 256, "it takes 255 bytes at most");
+    Ok(text.to_string())
 }
 
-/// Checks the length, which AMQP writes into one byte.
-fn routing_key(key: &str) -> Result<String> {
-    ensure!(key.len() < 256, "it takes 255 bytes at most");
-    Ok(key.to_string())
+/// Connects in a task of its own, since amqprs panics at some of what is not AMQP.
+async fn connect(arguments: &Arguments) -> Result<Session> {
+    let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
+    let session = session.context("the broker's answer is not AMQP")?;
+    session.context("no answer from the broker within 5 seconds")?
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    // In its tasks amqprs panics at some of what is no AMQP. What fails then is told.
-    panic::set_hook(Box::new(|_| ()));
-    let arguments = Arguments::parse();
-    let Some(broker) = broker(&arguments.broker) else {
-        let takes = "--broker takes amqp://[user:password@]HOST[:PORT][/vhost]\n";
-        clap::Error::raw(ErrorKind::ValueValidation, takes).exit()
-    };
-    let (connection, channel, verdicts) = connect(&broker, &arguments, 3).await?;
-    let published = publish(&arguments, &channel, verdicts).await;
-    // Says goodbye; else the broker would take this for a client that broke down.
-    let _ = timeout(REPLY_TIMEOUT, connection.close()).await;
-    published
-}
-
-/// Takes a URL apart. Clap does not, since it would print a wrong one, password and
-/// all.
-fn broker(url: &str) -> Option<Broker> {
-    // %40 stands for an @ in a password, %2f for a slash.
-    let decode = |part| percent_decode_str(part).decode_utf8().ok();
-    let url = url.trim_end_matches('/').strip_prefix("amqp://")?;
-    let (place, vhost) = url.split_once('/').unwrap_or((url, "%2f"));
-    let (login, place) = place.rsplit_once('@').unwrap_or(("guest:guest", place));
-    let (user, password) = login.split_once(':')?;
-    let (host, port) = place.rsplit_once(':').unwrap_or((place, "5672"));
-    let (vhost, port) = (decode(vhost)?, port.parse().ok()?);
-    let mut broker = Broker::new(host, port, &decode(user)?, &decode(password)?);
-    // Signs of life every 10 seconds: after two without one the broker is lost.
-    broker.virtual_host(&vhost).heartbeat(10);
-    (!host.is_empty() && vhost.len() < 256).then_some(broker)
-}
-
-/// Tries so many times, with longer and longer pauses.
-async fn connect(broker: &Broker, args: &Arguments, tries: u32) -> Result<Session> {
-    let (host, port) = (broker.get_host(), broker.get_port());
-    let (mut pause, mut tries) = (PAUSE, tries);
-    loop {
-        tries -= 1;
-        let session = timeout(CONNECT_TIMEOUT, start(broker.clone(), args.clone()));
-        // A panic ends this task alone, and counts as no answer.
-        let session = spawn(session).await.ok().and_then(Result::ok);
-        let none = || format!("no AMQP from {host}:{port} within 5 s ({HINT})");
-        match session.with_context(none).flatten() {
-            Err(e) if tries > 0 => eprintln!("{e:#}: again in {pause:?}"),
-            session => return session,
-        }
-        sleep(pause).await;
-        pause = LONGEST_PAUSE.min(2 * pause);
-    }
-}
-
-/// Opens a channel on which the broker confirms what it took.
-async fn start(broker: Broker, arguments: Arguments) -> Result<Session> {
-    let opened = Connection::open(&broker).await.map_err(|e| e.to_string());
-    // What the broker gives as its reason is the quoted part of a long text.
-    let reason = |e: String| printable(e.split('"').nth(1).unwrap_or(&e).as_bytes());
-    let opened = opened.map_err(|e| Error::msg(reason(e)));
-    let at = format!("{}:{}", broker.get_host(), broker.get_port());
-    let connection =
-        opened.with_context(|| format!("cannot connect to {at} ({HINT})"))?;
+/// Opens a channel on which the broker confirms what it takes. Makes the exchange, or
+/// checks that it is as here; the subscriber does the same, so that either may be
+/// first.
+async fn start(arguments: Arguments) -> Result<Session> {
+    let connection = open(&arguments.broker).await?;
     let channel = connection.open_channel(None).await?;
-    let (sender, verdicts) = unbounded_channel();
+    let (sender, mut verdicts) = mpsc::unbounded_channel();
     channel.register_callback(Verdicts(sender)).await?;
-    declare(&channel, &arguments.exchange, &arguments.kind).await?;
+    let mut exchange =
+        ExchangeDeclareArguments::new(&arguments.exchange, &arguments.kind);
+    if channel.exchange_declare(exchange.durable(true).finish()).await.is_err() {
+        verdicts.recv().await.context("the broker is lost")??; // The broker's reason.
+    }
     channel.confirm_select(ConfirmSelectArguments::default()).await?;
     Ok((connection, channel, verdicts))
 }
 
-/// Makes the exchange, or checks that it is as here. Both sides do the same, so that
-/// either may be first.
-async fn declare(channel: &Channel, exchange: &str, kind: &str) -> Result<()> {
-    let durable =
-        ExchangeDeclareArguments::new(exchange, kind).durable(true).finish();
-    let declared = channel.exchange_declare(durable).await;
-    let other = "is there already with another kind, or refused to this user";
-    ensure!(declared.is_ok(), "exchange {exchange} {other}");
-    Ok(())
+/// Opens a connection. amqprs takes the URL apart, but leaves `%40` as it is.
+async fn open(url: &str) -> Result<Connection> {
+    ensure!(url.len() < 256 && !url.contains('?'), "--broker: too long, or a query");
+    let mut broker = Broker::try_from(url).context("--broker")?;
+    let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let place = url.split('/').nth(2).unwrap_or_default();
+    let login = place.split_once('@').map_or("guest:guest", |(login, _)| login);
+    let (user, password) = login.split_once(':').unwrap_or((login, "guest"));
+    let login = SecurityCredentials::new_plain(&decode(user), &decode(password));
+    broker.virtual_host(&decode(broker.get_virtual_host()));
+    // In seconds. When two of them do not come, the broker is lost.
+    broker.credentials(login).heartbeat(10);
+    let opened = Connection::open(&broker).await;
+    opened.map_err(|error| cannot_connect(&broker, &error.to_string()))
 }
 
-/// Publishes, and says so only when the broker has said that a queue took it.
-async fn publish(
-    Arguments { exchange, key, message, .. }: &Arguments,
-    channel: &Channel,
-    mut verdicts: UnboundedReceiver<Result<()>>,
-) -> Result<()> {
-    // Mandatory: what no queue takes comes back, instead of vanishing.
-    let to = BasicPublishArguments::new(exchange, key).mandatory(true).finish();
-    // Waits only until the message is on its way.
-    channel.basic_publish(Props::default(), message.clone().into(), to).await?;
-    // Waits. What comes back does so before its confirm, so the first word counts.
-    let verdict = timeout(REPLY_TIMEOUT, verdicts.recv()).await.ok().flatten();
-    verdict.context("no confirm: the message may have arrived, or not")??;
-    let (key, message) = (printable(key.as_bytes()), printable(message.as_bytes()));
-    println!("Sent {key} | {message}");
-    Ok(())
+/// The broker's own words are the quoted part of what amqprs says.
+fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
+    let (host, port) = (broker.get_host(), broker.get_port());
+    let why = text.split('"').nth(1).unwrap_or(text);
+    let is_usual = why.contains("refused") || why.contains("peer");
+    let hint = if is_usual { HINT } else { "" };
+    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
 }
 
-/// What amqprs calls when the broker says something unasked. When the connection
-/// ends, this is dropped, and with it the sender: no verdict comes any more.
-struct Verdicts(UnboundedSender<Result<()>>);
+/// What amqprs calls when the broker says something unasked. It is dropped when the
+/// connection ends, and the sender with it: then no verdict comes any more.
+struct Verdicts(mpsc::UnboundedSender<Result<()>>);
 
-#[async_trait]
+#[async_trait::async_trait]
+#[rustfmt::skip] // What says nothing here takes one line.
 impl ChannelCallback for Verdicts {
-    async fn publish_return(&mut self, _: &Channel, _: Return, _: Props, _: Vec<u8>) {
-        let why = anyhow!("no queue is bound for this key: nobody got the message");
-        let _ = self.0.send(Err(why));
-    }
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {
         let _ = self.0.send(Ok(()));
     }
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {
-        let _ = self.0.send(Err(anyhow!("the broker could not take the message")));
+        let _ = self.0.send(Err(anyhow!(REFUSED)));
     }
-    async fn close(&mut self, _: &Channel, why: CloseChannel) -> Amqp<()> {
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {
+        let _ = self.0.send(Err(anyhow!(NOBODY)));
+    }
+    async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
         let _ = self.0.send(Err(anyhow!(printable(why.reply_text().as_bytes()))));
         Ok(())
     }
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Amqp<()> {
-        Ok(())
-    }
-    async fn flow(&mut self, _: &Channel, active: bool) -> Amqp<bool> {
-        Ok(active)
-    }
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> { Ok(()) }
+    async fn flow(&mut self, _: &Channel, _: bool) -> Result<bool, Error> { Ok(true) }
 }
 
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }

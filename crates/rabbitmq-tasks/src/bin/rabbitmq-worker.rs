@@ -1,8 +1,8 @@
-//! A worker: does one task after the other from a queue that several workers share.
+//! A worker: does one task after another from a queue that several workers share.
 //!
 //! Contract: connects to --broker by AMQP 0-9-1; declares --queue and its `.failed`;
-//!           expects any bytes as a task, and answers each with an acknowledgement
-//!           after the work, or gives it back; ends on Ctrl-C or SIGTERM.
+//!           expects any bytes as a task; acknowledges each after its work or rejects
+//!           it; connects again when the broker is lost; ends on Ctrl-C.
 //! Slide:    Pattern: Message Broker (RabbitMQ)
 //! Run:      1$ make brokers
 //!           2$ cargo run -p rabbitmq-tasks
@@ -10,127 +10,65 @@
 //! See:      `Waiting for tasks in tasks`, `Received: Hello, world`, and a second
 //!           later `Done: Hello, world`.
 
-use std::{io, panic, time::Duration};
+use std::{process, time::Duration};
 
-use amqprs::channel::{self, Channel, ConsumerMessage, QueueDeclareArguments};
 use amqprs::connection::{Connection, OpenConnectionArguments as Broker};
-use amqprs::{FieldTable, FieldValue, callbacks::DefaultChannelCallback};
-use anyhow::{Context, Error, Result, ensure};
-use clap::{Parser, error::ErrorKind};
+use amqprs::{Ack, BasicProperties as Meta, Cancel, CloseChannel, Nack, Return};
+use amqprs::{FieldTable, callbacks::*, channel::*, error::Error, security::*};
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Parser;
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::{select, signal, spawn, time::sleep, time::timeout};
-
-const HINT: &str = "is a broker running, and the password right? make brokers";
-const OTHER: &str = "cannot declare the queue (does it exist with other arguments?)";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before connecting again. It doubles with each try in vain.
-const PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-
-/// Does tasks from a RabbitMQ queue, one at a time (AMQP 0-9-1).
-///
-/// The work is a pause of --work. A task whose text is `fail` fails: it is given
-/// back, and after three tries the broker moves it to `<queue>.failed`. Reconnects
-/// without end. Ends on Ctrl-C or SIGTERM with exit status 0, and the task in hand
-/// goes back to the queue; 1 when it cannot start, 2 for a wrong argument.
-#[derive(Parser)]
-struct Arguments {
-    /// The broker, amqp://[user:password@]HOST[:PORT][/vhost]
-    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
-    #[arg(default_value = "amqp://127.0.0.1:5672")]
-    broker: String,
-    /// Where the tasks wait
-    #[arg(long, value_name = "NAME", value_parser = queue_name)]
-    #[arg(default_value = "tasks")]
-    queue: String,
-    /// How long a task takes
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
-    work: u64,
-}
-
-type Session = (Connection, Channel, UnboundedReceiver<ConsumerMessage>);
-
-/// Checks a queue's name: AMQP allows 255 bytes, and `.failed` needs seven of them.
-fn queue_name(name: &str) -> Result<String> {
-    ensure!((1..=248).contains(&name.len()), "it takes 1 to 248 bytes");
-    Ok(name.to_string())
-}
+use tokio::{select, signal::ctrl_c, spawn, time::sleep, time::timeout};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // In its tasks amqprs panics at some of what is no AMQP. What fails then is told.
-    panic::set_hook(Box::new(|_| ()));
-    let Arguments { broker: url, queue, work } = Arguments::parse();
-    let Some(broker) = broker(&url) else {
-        let takes = "--broker takes amqp://[user:password@]HOST[:PORT][/vhost]\n";
-        clap::Error::raw(ErrorKind::ValueValidation, takes).exit()
-    };
+    let arguments = Arguments::parse();
     select! {
-        biased; // Signals must be caught before the worker says that it is ready.
-        result = signal::ctrl_c() => result?,
-        result = terminated() => result?,
-        result = serve(&broker, &queue, work) => result?,
+        biased; // Ctrl-C must be caught before the worker says that it is ready.
+        result = ctrl_c() => result?,
+        result = run(&arguments) => result?,
     }
-    println!("Stopped: a task in hand goes back to the queue");
-    // The connection was dropped: a task of amqprs says goodbye to the broker.
+    println!("Stopped");
+    // The connection was dropped: a task of amqprs now says goodbye to the broker.
     sleep(Duration::from_millis(100)).await;
     Ok(())
 }
 
-/// Takes a URL apart. Clap does not, since it would print a wrong one, password and
-/// all.
-fn broker(url: &str) -> Option<Broker> {
-    // %40 stands for an @ in a password, %2f for a slash.
-    let decode = |part| percent_decode_str(part).decode_utf8().ok();
-    let url = url.trim_end_matches('/').strip_prefix("amqp://")?;
-    let (place, vhost) = url.split_once('/').unwrap_or((url, "%2f"));
-    let (login, place) = place.rsplit_once('@').unwrap_or(("guest:guest", place));
-    let (user, password) = login.split_once(':')?;
-    let (host, port) = place.rsplit_once(':').unwrap_or((place, "5672"));
-    let (vhost, port) = (decode(vhost)?, port.parse().ok()?);
-    let mut broker = Broker::new(host, port, &decode(user)?, &decode(password)?);
-    // Signs of life every 10 seconds: after two without one the broker is lost.
-    broker.virtual_host(&vhost).heartbeat(10);
-    (!host.is_empty() && vhost.len() < 256).then_some(broker)
-}
-
-/// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-async fn terminated() -> io::Result<()> {
-    #[cfg(unix)]
-    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
-    #[cfg(not(unix))]
-    std::future::pending::<()>().await;
+/// Acknowledges a task after its work: if this worker dies, another one gets it.
+async fn do_tasks(channel: &Channel, mut tasks: Tasks, work: Duration) -> Result<()> {
+    while let Some(task) = tasks.recv().await {
+        let (delivery, task) = task.deliver.zip(task.content).context("no task")?;
+        let again = if delivery.redelivered() { " again" } else { "" };
+        println!("Received{again}: {:.200}", printable(&task));
+        if !work.is_zero() {
+            sleep(work).await; // The work.
+        }
+        let tag = delivery.delivery_tag();
+        if task == b"fail" {
+            channel.basic_reject(BasicRejectArguments::new(tag, false)).await?;
+            println!("Failed: {:.200}", printable(&task));
+        } else {
+            channel.basic_ack(BasicAckArguments::new(tag, false)).await?;
+            println!("Done: {:.200}", printable(&task));
+        }
+    }
     Ok(())
 }
 
-/// Works until the program ends; when the broker is lost, connects to it again.
-async fn serve(broker: &Broker, queue: &str, work: u64) -> Result<()> {
-    // The connection closes when it is dropped, so it is kept.
-    let (mut _connection, mut channel, mut tasks) = connect(broker, queue, 3).await?;
+/// Connects again when the broker is lost. Before that, a refusal is the end.
+async fn run(arguments: &Arguments) -> Result<()> {
+    let (mut again, mut pause) = (false, PAUSE);
     loop {
-        println!("Waiting for tasks in {queue}");
-        // Waits for the next task. None comes when the connection has ended.
-        while let Some(task) = tasks.recv().await {
-            let Ok(()) = do_task(&channel, task, work).await else { break };
-        }
-        eprintln!("Lost the broker: connecting again in {PAUSE:?}");
-        sleep(PAUSE).await;
-        (_connection, channel, tasks) = connect(broker, queue, u32::MAX).await?;
-    }
-}
-
-/// Tries so many times, with longer and longer pauses.
-async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session> {
-    let mut pause = PAUSE;
-    loop {
-        tries -= 1;
-        let session = timeout(CONNECT_TIMEOUT, start(broker.clone(), queue.into()));
-        // A panic ends this task alone, and counts as no answer.
-        let session = spawn(session).await.ok().and_then(Result::ok);
-        match session.context("no AMQP from the broker within 5 s").flatten() {
-            Err(e) if tries > 0 => eprintln!("{e:#}: again in {pause:?}"),
-            session => return session,
+        match connect(arguments).await {
+            Ok((_connection, channel, tasks)) => {
+                println!("Waiting for tasks in {}", arguments.queue);
+                let _ = do_tasks(&channel, tasks, arguments.work).await;
+                eprintln!("Lost the broker: connecting again");
+                (again, pause) = (true, PAUSE);
+            }
+            Err(error) if again => eprintln!("{error:#}"),
+            Err(error) => return Err(error),
         }
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(2 * pause);
@@ -138,85 +76,124 @@ async fn connect(broker: &Broker, queue: &str, mut tries: u32) -> Result<Session
 }
 
 /// Has the broker deliver the queue's tasks, one at a time.
-async fn start(broker: Broker, queue: String) -> Result<Session> {
-    let opened = Connection::open(&broker).await.map_err(|e| e.to_string());
-    // What the broker gives as its reason is the quoted part of a long text.
-    let reason = |e: String| printable(e.split('"').nth(1).unwrap_or(&e).as_bytes());
-    let opened = opened.map_err(|e| Error::msg(reason(e)));
-    let at = format!("{}:{}", broker.get_host(), broker.get_port());
-    let connection =
-        opened.with_context(|| format!("cannot connect to {at} ({HINT})"))?;
+async fn start(Arguments { broker, queue, .. }: Arguments) -> Result<Session> {
+    ensure!((1..=248).contains(&queue.len()), "--queue takes 1 to 248 bytes");
+    let connection = open(&broker).await?;
     let channel = connection.open_channel(None).await?;
-    channel.register_callback(DefaultChannelCallback).await?;
-    declare(&channel, &queue).await.context(OTHER)?;
-    // The prefetch: the next task comes when this one is acknowledged. Without it
-    // the first worker would get all that wait.
-    channel.basic_qos(channel::BasicQosArguments::new(0, 1, false)).await?;
-    let consume = channel::BasicConsumeArguments::new(&queue, "");
+    channel.register_callback(Refusal).await?;
+    declare(&channel, &queue).await?;
+    // The prefetch: the next task comes when this one is acknowledged. Without it the
+    // first worker would get all that wait.
+    channel.basic_qos(BasicQosArguments::new(0, 1, false)).await?;
+    let consume = BasicConsumeArguments::new(&queue, "");
     let (_, tasks) = channel.basic_consume_rx(consume).await?;
     Ok((connection, channel, tasks))
 }
 
-/// Makes the queue, or checks that it is as here; the producer does the same, so that
-/// either may be first.
+/// Makes the queue and the one for its failed tasks, or checks that they are as here.
+/// The producer does the same, so that either may be first.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
-    let failed = format!("{queue}.failed");
-    let durable = QueueDeclareArguments::durable_client_named;
-    channel.queue_declare(durable(&failed)).await?;
-    let mut table = FieldTable::new();
-    // A quorum queue is kept on disk, and counts how often a task was given back.
-    table.insert("x-queue-type".try_into()?, "quorum".into());
-    // The third time it leaves by the nameless exchange for the queue of the failed.
-    table.insert("x-delivery-limit".try_into()?, FieldValue::I(2));
-    table.insert("x-dead-letter-exchange".try_into()?, "".into());
-    table.insert("x-dead-letter-routing-key".try_into()?, failed.into());
-    // It leaves only when it has arrived there, whatever breaks meanwhile.
-    table.insert("x-dead-letter-strategy".try_into()?, "at-least-once".into());
-    table.insert("x-overflow".try_into()?, "reject-publish".into());
-    channel.queue_declare(durable(queue).arguments(table).finish()).await?;
-    Ok(())
-}
-
-/// Acknowledges a task after its work, and not before: if this worker dies, another
-/// one gets the task.
-async fn do_task(channel: &Channel, task: ConsumerMessage, work: u64) -> Result<()> {
-    let (delivery, task) = task.deliver.zip(task.content).context("no delivery")?;
-    let again = if delivery.redelivered() { " again" } else { "" };
-    println!("Received{again}: {}", printable(&task));
-    if work > 0 {
-        sleep(Duration::from_millis(work)).await; // The work.
-    }
-    ensure!(channel.is_open(), "too late: the broker gives it to another worker");
-    let tag = delivery.delivery_tag();
-    if task == b"fail" {
-        // Not basic_nack, which from RabbitMQ 4.3 on does not count as a try.
-        channel.basic_reject(channel::BasicRejectArguments::new(tag, true)).await?;
-        println!("Failed: {}", printable(&task));
-    } else {
-        channel.basic_ack(channel::BasicAckArguments::new(tag, false)).await?;
-        println!("Done: {}", printable(&task));
+    for name in [format!("{queue}.failed"), queue.to_string()] {
+        // What is rejected goes to the nameless exchange: it routes by queue names.
+        let mut table = FieldTable::new();
+        table.insert("x-dead-letter-exchange".try_into()?, "".into());
+        let failed = format!("{name}.failed");
+        table.insert("x-dead-letter-routing-key".try_into()?, failed.into());
+        // A durable queue survives a restart of the broker.
+        let mut durable = QueueDeclareArguments::durable_client_named(&name);
+        channel.queue_declare(durable.arguments(table).finish()).await?;
     }
     Ok(())
 }
 
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
+// Set-up.
+
+/// Does the tasks of a RabbitMQ queue, one at a time (AMQP 0-9-1).
+///
+/// The work is a pause of --work. The task `fail` fails: it is rejected, and the
+/// broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done goes back
+/// to the queue. A connection that is lost is made again, after pauses of 0.5 to 8
+/// seconds, without end. Exit status: 0 after Ctrl-C; 1 when there is no connection
+/// at the start within 5 seconds, or when the broker refuses; 2 for a wrong argument.
+#[derive(Clone, Parser)]
+struct Arguments {
+    /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
+    broker: String,
+    /// Where the tasks wait
+    #[arg(long, value_name = "NAME", default_value = "tasks")]
+    queue: String,
+    /// How long a task takes, such as 0.5
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    work: Duration,
+}
+
+type Tasks = UnboundedReceiver<ConsumerMessage>;
+/// Dropping the first two closes them, so they are kept.
+type Session = (Connection, Channel, Tasks);
+
+const BROKER: &str = "amqp://127.0.0.1:5672";
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause before connecting again. It doubles with each try in vain.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const HINT: &str = " (is a broker running, and the login right? make brokers)";
+
+fn seconds(text: &str) -> Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+/// Connects in a task of its own, since amqprs panics at some of what is not AMQP.
+async fn connect(arguments: &Arguments) -> Result<Session> {
+    let session = spawn(timeout(TIMEOUT, start(arguments.clone()))).await;
+    let session = session.context("the broker's answer is not AMQP")?;
+    session.context("no answer from the broker within 5 seconds")?
+}
+
+/// Opens a connection. amqprs takes the URL apart, but leaves `%40` as it is.
+async fn open(url: &str) -> Result<Connection> {
+    ensure!(url.len() < 256 && !url.contains('?'), "--broker: too long, or a query");
+    let mut broker = Broker::try_from(url).context("--broker")?;
+    let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let place = url.split('/').nth(2).unwrap_or_default();
+    let login = place.split_once('@').map_or("guest:guest", |(login, _)| login);
+    let (user, password) = login.split_once(':').unwrap_or((login, "guest"));
+    let login = SecurityCredentials::new_plain(&decode(user), &decode(password));
+    broker.virtual_host(&decode(broker.get_virtual_host()));
+    // In seconds. When two of them do not come, the broker is lost.
+    broker.credentials(login).heartbeat(10);
+    let opened = Connection::open(&broker).await;
+    opened.map_err(|error| cannot_connect(&broker, &error.to_string()))
+}
+
+/// The broker's own words are the quoted part of what amqprs says.
+fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
+    let (host, port) = (broker.get_host(), broker.get_port());
+    let why = text.split('"').nth(1).unwrap_or(text);
+    let is_usual = why.contains("refused") || why.contains("peer");
+    let hint = if is_usual { HINT } else { "" };
+    anyhow!("cannot connect to {host}:{port}{hint}: {why}")
+}
+
+/// The broker closes the channel to refuse something, and gives its reason, which
+/// amqprs passes to this callback and to nobody else. It ends the program.
+struct Refusal;
+
+#[async_trait::async_trait]
+#[rustfmt::skip] // What says nothing here takes one line.
+impl ChannelCallback for Refusal {
+    async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
+        eprintln!("Error: {}", printable(why.reply_text().as_bytes()));
+        process::exit(1)
     }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> { Ok(()) }
+    async fn flow(&mut self, _: &Channel, _: bool) -> Result<bool, Error> { Ok(true) }
+    async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
+    async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: Meta, _: Vec<u8>) {}
+}
+
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }

@@ -256,11 +256,11 @@ fn the_diagrams_of_amqp_are_a_task_its_confirm_and_its_two_deliveries() {
     let ended = start("rabbitmq-tasks", "rabbitmq-producer", &producer).end();
     assert_eq!(ended.code, Some(0), "{}", ended.errors);
     // Would take an hour, and is killed by being dropped.
-    let slow = [&common[..], &["--work", "3600000"]].concat();
+    let slow = [&common[..], &["--work", "3600"]].concat();
     let mut worker = start("rabbitmq-tasks", "rabbitmq-worker", &slow);
     worker.wait_for("Received: ");
     drop(worker);
-    let quick = [&common[..], &["--work", "1"]].concat();
+    let quick = [&common[..], &["--work", "0.001"]].concat();
     let mut worker = start("rabbitmq-tasks", "rabbitmq-worker", &quick);
     worker.wait_for("Done: ");
     tap.wait_for_those(2, |name| name == "basic.ack");

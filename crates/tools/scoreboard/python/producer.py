@@ -12,16 +12,12 @@ sys.stdout.reconfigure(line_buffering=True)
 
 
 def declare(channel, queue):
-    channel.queue_declare(f"{queue}.failed", durable=True)
-    arguments = {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": 2,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": f"{queue}.failed",
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-    }
-    channel.queue_declare(queue, durable=True, arguments=arguments)
+    for name in (f"{queue}.failed", queue):
+        arguments = {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": f"{name}.failed",
+        }
+        channel.queue_declare(name, durable=True, arguments=arguments)
 
 
 parser = argparse.ArgumentParser()

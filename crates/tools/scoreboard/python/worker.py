@@ -19,25 +19,21 @@ def printable(data):
 
 
 def declare(channel, queue):
-    channel.queue_declare(f"{queue}.failed", durable=True)
-    arguments = {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": 2,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": f"{queue}.failed",
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-    }
-    channel.queue_declare(queue, durable=True, arguments=arguments)
+    for name in (f"{queue}.failed", queue):
+        arguments = {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": f"{name}.failed",
+        }
+        channel.queue_declare(name, durable=True, arguments=arguments)
 
 
 def do_task(channel, method, properties, body):
     again = " again" if method.redelivered else ""
     print(f"Received{again}: {printable(body)}")
     if args.work:
-        time.sleep(args.work / 1000)
+        time.sleep(args.work)
     if body == b"fail":
-        channel.basic_reject(method.delivery_tag, requeue=True)
+        channel.basic_reject(method.delivery_tag, requeue=False)
         print(f"Failed: {printable(body)}")
     else:
         channel.basic_ack(method.delivery_tag)
@@ -47,7 +43,7 @@ def do_task(channel, method, properties, body):
 parser = argparse.ArgumentParser()
 parser.add_argument("--broker", default=BROKER)
 parser.add_argument("--queue", default="tasks")
-parser.add_argument("--work", type=int, default=1000)
+parser.add_argument("--work", type=float, default=1)
 args = parser.parse_args()
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -60,4 +56,4 @@ with pika.BlockingConnection(pika.URLParameters(args.broker)) as connection:
     try:
         channel.start_consuming()
     except KeyboardInterrupt:
-        print("Stopped: a task in hand goes back to the queue")
+        print("Stopped")
