@@ -49,6 +49,7 @@ fn number(line: &str) -> usize {
     line.split(" | ").nth(1).unwrap().parse().unwrap()
 }
 
+/// Claim 90: two processes are enough.
 #[test]
 fn replier_and_requester_print_what_the_readme_shows() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -117,7 +118,7 @@ fn the_requester_outlives_a_replier_killed_between_two_requests() {
     assert_eq!(rests(&requester.output, "Connecting to ").len(), 2);
 }
 
-/// REQ/REP is in lockstep: what the comment beside the requester's `send` says.
+/// Claim 92: REQ/REP is in lockstep. It is what the comment beside the requester's `send` says.
 #[test]
 fn a_second_send_before_the_reply_is_an_error_and_so_is_to_receive_first() {
     let (_replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -135,7 +136,7 @@ fn a_second_send_before_the_reply_is_an_error_and_so_is_to_receive_first() {
     });
 }
 
-/// And it gets everything from then on, up to the last message before the end.
+/// Claim 93. And it gets everything from then on, up to the last message.
 #[test]
 fn a_late_subscriber_misses_exactly_the_first_part() {
     let (mut publisher, endpoint) =
@@ -157,7 +158,7 @@ fn a_late_subscriber_misses_exactly_the_first_part() {
     assert!(published.ends_with(&early) && early.len() > late.len(), "{early:?}");
 }
 
-/// Byte by byte, without MQTT's levels and `+`.
+/// Claim 93: a topic is a prefix, byte by byte, without MQTT's levels and `+`.
 #[test]
 fn a_subscriber_gets_what_begins_with_one_of_its_topics() {
     let (_publisher, endpoint) = listen(PUBLISHER, &[ANY_PORT, "--interval", "0.05"]);
@@ -182,6 +183,7 @@ fn a_subscriber_gets_what_begins_with_one_of_its_topics() {
     assert_eq!(rests(&wrong.kill().output, "Received: "), [""; 0]);
 }
 
+/// Claim 94: work is spread evenly, and each task is done once.
 #[test]
 fn three_thousand_tasks_over_three_pullers_are_each_done_once_and_evenly() {
     let (pusher, endpoint) =
@@ -220,7 +222,7 @@ fn a_busy_puller_is_dealt_as_many_tasks_as_an_idle_one() {
     assert_eq!((busy.code, rests(&busy.output, "Received: ").len()), (Some(0), 5));
 }
 
-/// There is no inproc here, and a channel does what it would.
+/// Claim 96: there is no inproc here, and a channel does what it would.
 #[test]
 fn within_a_program_a_channel_does_what_the_readme_shows() {
     let (push, pull) = mpsc::channel();

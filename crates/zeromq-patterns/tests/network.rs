@@ -110,6 +110,7 @@ fn reset(peer: TcpStream) {
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
+/// Claim 91: messages, not a stream. However the bytes come, a message is whole.
 #[test]
 fn a_message_in_single_bytes_is_one_and_two_in_one_write_are_two() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -237,7 +238,7 @@ fn a_request_without_a_reply_for_five_seconds_is_asked_again_on_a_new_socket() {
     assert_eq!(rests(&requester.output, "Received reply 1: "), ["Hello, world"]);
 }
 
-/// The one that binds is the single point of failure, and must come back.
+/// Claim 97: the one that binds is the single point of failure, and must come back.
 fn assert_outlived_by_two_subscribers(endpoint: &str) {
     let (publisher, endpoint) = listen(PUBLISHER, &[endpoint, "--interval", "0.1"]);
     let mut subscribers = [(); 2].map(|()| connect(SUBSCRIBER, &[&endpoint]));
@@ -336,6 +337,7 @@ fn twenty_pushers_in_a_row_end_well_though_their_pullers_connect_again_at_once()
     pullers.iter_mut().for_each(|puller| assert!(puller.is_running()));
 }
 
+/// Claim 97.
 fn assert_pullers_outlive_the_pusher(endpoint: &str) {
     let (pusher, endpoint) = listen(PUSHER, &[endpoint, "first", "--count", "2"]);
     let mut one = connect(PULLER, &[&endpoint]);
@@ -545,6 +547,7 @@ mod unix {
         }
     }
 
+    /// Claim 95: the same over IPC.
     #[test]
     fn the_requester_outlives_a_replier_killed_between_two_requests_over_ipc() {
         let folder = Folder::new();

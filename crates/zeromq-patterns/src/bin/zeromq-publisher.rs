@@ -45,8 +45,7 @@ async fn publish(
             let mut message = ZmqMessage::from(topic);
             message.push_back(number.to_string().into());
             message.push_back(temperature.into());
-            // Waits for nobody and keeps nothing: a late subscriber misses this
-            // message, and so does a slow one for which 100,000 wait already.
+            // Waits for nobody and keeps nothing: a late subscriber misses this.
             socket.send(message).await?;
         }
     }
