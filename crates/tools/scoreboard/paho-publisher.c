@@ -8,7 +8,7 @@
 
 #include "MQTTAsync.h"
 
-/* As in mqtt-publisher: messages not acknowledged yet, and of them on their way. */
+/* Messages not acknowledged yet, and of them on their way. mqtt-publisher has one. */
 #define MAX_PENDING 64
 #define IN_FLIGHT 20
 

@@ -1,7 +1,6 @@
 """An MQTT publisher on paho-mqtt: the twin of mqtt-publisher."""
 
 import argparse
-import collections
 import itertools
 import os
 import random
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 
 BROKER = os.environ.get("MQTT_URL", "mqtt://127.0.0.1:1883")
-MAX_PENDING = 64
 
 sys.stdout.reconfigure(line_buffering=True)
 
@@ -52,18 +50,14 @@ def wait(info, timeout=None):
 
 
 def publish():
-    pending = collections.deque()
     for number in itertools.count() if args.count is None else range(args.count):
         if number and args.interval:
             time.sleep(args.interval)
-        if len(pending) == MAX_PENDING:
-            wait(pending.popleft())
         connected.wait()
         temperature = f"{random.uniform(20.0, 25.0):.2f}"
         print(f"Publishing: {temperature}")
-        pending.append(client.publish(args.topic, temperature, args.qos))
-    for info in pending:
-        wait(info)
+        # As in the example: the next one when this one is acknowledged, or sent.
+        wait(client.publish(args.topic, temperature, args.qos))
 
 
 parser = argparse.ArgumentParser()
@@ -89,7 +83,7 @@ client.on_disconnect = on_disconnect
 client.will_set(f"{args.topic}/status", "offline", qos=1, retain=True)
 client.reconnect_delay_set(1, 8)
 broker = urlsplit(args.broker)
-client.connect(broker.hostname, broker.port, 60)
+client.connect(broker.hostname, broker.port or 1883, 60)
 client.loop_start()
 try:
     publish()

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import socket
 import sys
@@ -9,14 +10,14 @@ from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 BROKER = os.environ.get("MQTT_URL", "mqtt://127.0.0.1:1883")
 
 sys.stdout.reconfigure(line_buffering=True)
 
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 def on_socket_open(client, userdata, sock):
@@ -60,5 +61,5 @@ client.on_message = on_message
 client.on_disconnect = on_disconnect
 client.reconnect_delay_set(1, 8)
 broker = urlsplit(args.broker)
-client.connect(broker.hostname, broker.port, 60)
+client.connect(broker.hostname, broker.port or 1883, 60)
 client.loop_forever()

@@ -42,9 +42,9 @@ impl Sender {
         let zeromq = ["zeromq-pusher", "zeromq_pusher.py"];
         // So many messages take each of them some tenths of a second.
         let kinds = [
-            ("MQTT QoS 0", mqtt, To::Mosquitto("0"), [100_000, 20_000]),
-            ("MQTT QoS 1", mqtt, To::Mosquitto("1"), [50_000, 10_000]),
-            ("MQTT QoS 2", mqtt, To::Mosquitto("2"), [20_000, 5_000]),
+            ("MQTT QoS 0", mqtt, To::Mosquitto("0"), [20_000, 10_000]),
+            ("MQTT QoS 1", mqtt, To::Mosquitto("1"), [5_000, 3_000]),
+            ("MQTT QoS 2", mqtt, To::Mosquitto("2"), [3_000, 2_000]),
             ("RabbitMQ", rabbitmq, To::RabbitMq, [20_000, 1_000]),
             ("ZeroMQ", zeromq, To::Puller, [500_000, 100_000]),
         ];

@@ -357,7 +357,8 @@ fn messages_of_zeromq_keep_their_bounds_in_single_bytes() {
 /// Publishes one temperature while the wiretap swallows what is named; returns how
 /// often it is delivered, and its packets, whether they crossed or were lost.
 fn deliveries(url: &str, qos: &str, swallow: &str) -> (usize, Vec<String>) {
-    let topic = format!("test/{}/wire-{qos}", process::id());
+    let topic =
+        format!("test/{}/wire-{qos}/{}", process::id(), swallow.replace(' ', "-"));
     let end = format!("{topic}/end");
     let arguments =
         ["--broker", url, "--qos", "2", "--topic", &topic, "--topic", &end];
@@ -426,13 +427,19 @@ fn at_qos_1_a_message_whose_acknowledgement_is_lost_is_delivered_twice() {
 #[test]
 fn at_qos_2_a_message_is_delivered_once_whichever_of_its_packets_is_lost() {
     let broker = Broker::start(Kind::Mosquitto).unwrap();
-    for (swallow, expected) in [
+    // Side by side, because a lost connection takes seconds to be replaced.
+    let lose = |(swallow, expected)| {
+        let url = broker.url();
+        (swallow, expected, thread::spawn(move || deliveries(&url, "2", swallow)))
+    };
+    let runs = [
         ("PUBLISH QoS 2", &["PUBLISH", "PUBLISH again", "PUBREC"][..]),
         ("PUBREC", &["PUBLISH", "PUBREC", "PUBLISH again", "PUBREC"]),
         ("PUBREL", &["PUBLISH", "PUBREC", "PUBREL"]),
         ("PUBCOMP", &["PUBLISH", "PUBREC", "PUBREL", "PUBCOMP"]),
-    ] {
-        let (count, packets) = deliveries(&broker.url(), "2", swallow);
+    ];
+    for (swallow, expected, run) in runs.map(lose) {
+        let (count, packets) = run.join().unwrap();
         let all = [expected, &["PUBREL", "PUBCOMP"]].concat();
         assert_eq!(packets, all, "without {swallow}");
         assert_eq!(count, 1, "without {swallow}");
