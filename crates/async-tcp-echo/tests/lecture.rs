@@ -32,7 +32,7 @@ fn run_client(server: SocketAddr, more: &[&str]) -> Ended {
 
 /// A connection of the test's own, to send what the client program would not.
 fn connect(server: SocketAddr) -> TcpStream {
-    let connection = TcpStream::connect(server).unwrap();
+    let connection = TcpStream::connect_timeout(&server, PATIENCE).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     connection.set_write_timeout(Some(PATIENCE)).unwrap();
     connection

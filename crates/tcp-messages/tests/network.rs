@@ -6,17 +6,19 @@ mod program;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
-use std::{fs, thread};
+use std::{env, fs, thread};
 
 use program::{Ended, PATIENCE, Program};
 use socket2::{Domain, SockRef, Socket, Type};
 
 const LINES: Server = Server {
     program: env!("CARGO_BIN_EXE_lines-server"),
+    variable: "LINES_SERVER",
     ready: "Lines server listening on ",
 };
 const FRAMES: Server = Server {
     program: env!("CARGO_BIN_EXE_frames-server"),
+    variable: "FRAMES_SERVER",
     ready: "Frames server listening on ",
 };
 const CLIENTS: [&str; 2] =
@@ -24,6 +26,8 @@ const CLIENTS: [&str; 2] =
 
 struct Server {
     program: &'static str,
+    /// Holds the command of another program that takes its place.
+    variable: &'static str,
     ready: &'static str,
 }
 
@@ -71,7 +75,7 @@ fn run_client(program: &str, server: SocketAddr, requests: &[&str]) -> Ended {
 
 /// A connection of the test's own, to send what the client program would not.
 fn connect(server: SocketAddr) -> TcpStream {
-    let connection = TcpStream::connect(server).unwrap();
+    let connection = TcpStream::connect_timeout(&server, PATIENCE).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     connection.set_write_timeout(Some(PATIENCE)).unwrap();
     connection.set_nodelay(true).unwrap();
@@ -509,7 +513,9 @@ fn the_next_client_after_a_thousand_waits_for_one_to_leave() {
 #[test]
 fn out_of_open_files_a_server_pauses_accepting_and_serves_on() {
     for kind in [LINES, FRAMES] {
-        let command = format!("ulimit -n 40; exec {} 127.0.0.1:0", kind.program);
+        let own = shell_words::quote(kind.program).into();
+        let command = env::var(kind.variable).unwrap_or(own);
+        let command = format!("ulimit -n 40; exec {command} 127.0.0.1:0");
         let mut server = Program::start("/bin/sh", &["-c", &command]);
         let address = server.address(kind.ready);
         let mut connections: Vec<_> = (0..60).map(|_| connect(address)).collect();
