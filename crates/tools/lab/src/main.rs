@@ -5,6 +5,7 @@ mod audience;
 mod backstage;
 mod deck;
 mod fold;
+mod judge;
 mod performance;
 mod places;
 mod program;
@@ -40,6 +41,21 @@ enum Command {
     /// 0 when all went as the scenes say; 1 when a program failed, hung or printed
     /// something else, or a scene had to be left out; 2 for a wrong argument.
     Demo(Options),
+    /// Judges a program, in any language, by the tests of an example
+    ///
+    /// The command runs in the place of the example's program. Its contract is in the
+    /// example's README. Prints for each promise whether it is kept, and if not what was
+    /// expected and what happened. Exit status 0 when all are kept, 1 when one is not or
+    /// the program does not start; 2 for a wrong argument.
+    ///
+    /// A program has bounds on memory, processor time, processes and the size of files,
+    /// and nothing of it outlives the judge. This is no sandbox: the program can do what
+    /// you can. For strangers' programs use a container, such as
+    /// docker run --rm --network none -v "$PWD:/work" -w /work IMAGE cargo lab judge ...
+    Judge(judge::Arguments),
+    /// Becomes a command, within the limits of a program that is judged
+    #[command(hide = true)]
+    Limited(judge::Limited),
     /// Starts a private Mosquitto and a private RabbitMQ, and ends them
     ///
     /// Both listen on 127.0.0.1 only, keep what they write in a folder of their own,
@@ -58,6 +74,9 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
+        Some(Command::Judge(arguments)) => judge::judge(&arguments)
+            .map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        Some(Command::Limited(limited)) => Err(judge::run_limited(&limited)),
         Some(Command::Demo(options)) => {
             let result = tour::run(&options);
             // What Ctrl-C made fail is not to be told.

@@ -1,0 +1,74 @@
+//! The limits within which somebody else's program runs. They are no sandbox.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{fs, io};
+
+use anyhow::Error;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+
+/// Marks everything that a judged program starts: nothing of it outlives the judge.
+pub const MARK: &str = "NETWORK_PROGRAMMING_JUDGE";
+
+const MEMORY: u64 = 2 << 30;
+const FILE: u64 = 256 << 20;
+const SECONDS: u64 = 120;
+/// Beyond those that the user runs already.
+const PROCESSES: u64 = 256;
+
+#[derive(clap::Args)]
+pub struct Limited {
+    /// Where it runs
+    #[arg(long)]
+    folder: PathBuf,
+    /// The command
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// Becomes the command, within the limits. Returns only if that fails.
+pub fn run_limited(limited: &Limited) -> Error {
+    let running =
+        fs::read_dir("/proc").map_or(1024, |processes| processes.count() as u64);
+    let limits = [
+        (Resource::Data, MEMORY),
+        (Resource::Fsize, FILE),
+        (Resource::Cpu, SECONDS),
+        (Resource::Core, 0),
+        (Resource::Nproc, running + PROCESSES),
+    ];
+    for (resource, most) in limits {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        // Where less is allowed already, that holds.
+        let _ = setrlimit(resource, limit);
+    }
+    let mut command = Command::new(&limited.command[0]);
+    let error =
+        command.args(&limited.command[1..]).current_dir(&limited.folder).exec();
+    Error::new(error).context(format!("cannot start {}", limited.command[0]))
+}
+
+/// Ends whatever bears the mark of this run, as far as /proc shows it.
+pub fn sweep(mark: &str) -> io::Result<()> {
+    let wanted = format!("{MARK}={mark}");
+    let is_marked = |pid: i32| {
+        let environment =
+            fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
+    };
+    // One that is about to start another may be missed the first time.
+    for _ in 0..3 {
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let process = Pid::from_raw(pid).filter(|_| is_marked(pid));
+            if let Some(process) = process {
+                let _ = kill_process(process, Signal::KILL);
+            }
+        }
+    }
+    Ok(())
+}
