@@ -1,15 +1,15 @@
 //! The limits within which somebody else's program runs. They are no sandbox.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::{fs, io};
 
 use anyhow::Error;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
-/// Marks everything that a judged program starts: nothing of it outlives the judge.
-pub const MARK: &str = "NETWORK_PROGRAMMING_JUDGE";
+/// A variable in the environment of everything that a judged program starts.
+const MARK: &str = "NETWORK_PROGRAMMING_JUDGE";
 
 const MEMORY: u64 = 2 << 30;
 const FILE: u64 = 256 << 20;
@@ -49,26 +49,47 @@ pub fn run_limited(limited: &Limited) -> Error {
     Error::new(error).context(format!("cannot start {}", limited.command[0]))
 }
 
-/// Ends whatever bears the mark of this run, as far as /proc shows it.
-pub fn sweep(mark: &str) -> io::Result<()> {
-    let wanted = format!("{MARK}={mark}");
-    let is_marked = |pid: i32| {
-        let environment =
-            fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
-    };
-    // One that is about to start another may be missed the first time.
-    for _ in 0..3 {
-        for entry in fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let process = Pid::from_raw(pid).filter(|_| is_marked(pid));
-            if let Some(process) = process {
+/// Nothing of a judged program outlives this value, as far as /proc shows it: neither
+/// what it started, nor what left its process group.
+pub struct Marked {
+    mark: String,
+}
+
+impl Marked {
+    pub fn new() -> Marked {
+        Marked { mark: std::process::id().to_string() }
+    }
+
+    /// The variable and its value.
+    pub fn variable(&self) -> (&'static str, &str) {
+        (MARK, &self.mark)
+    }
+
+    /// Ends whatever bears the mark.
+    pub fn sweep(&self) {
+        let wanted = format!("{MARK}={}", self.mark);
+        let is_marked = |pid: &i32| {
+            let environment =
+                fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|entry| entry == wanted.as_bytes())
+        };
+        // One that is about to start another may be missed the first time.
+        for _ in 0..3 {
+            let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+            let names = entries.map(|entry| entry.file_name());
+            let pids = names.filter_map(|name| name.to_str()?.parse().ok());
+            for process in pids.filter(is_marked).filter_map(Pid::from_raw) {
+                // It may have ended meanwhile.
                 let _ = kill_process(process, Signal::KILL);
             }
         }
     }
-    Ok(())
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        self.sweep();
+    }
 }

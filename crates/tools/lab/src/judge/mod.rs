@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use brokers::{Broker, Kind};
 use serde::Serialize;
 
+use limits::Marked;
 pub use limits::{Limited, run_limited};
 use promises::Promise;
 use submission::Submission;
@@ -112,15 +113,16 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
         !verdict.programs.is_empty(),
         "nothing to judge: give --server COMMAND, --client COMMAND or --program NAME=COMMAND"
     );
+    let marked = Marked::new();
     for submission in &verdict.programs {
-        match submission.try_out() {
+        match submission.try_out(&marked) {
             Ok(None) => {}
             Ok(Some(remark)) => verdict.remarks.push(remark),
             Err(problem) => verdict.problem = Some(format!("{problem:#}")),
         }
     }
     if verdict.problem.is_none() {
-        verdict.stages = stages(arguments, &folder, &verdict.programs)?;
+        verdict.stages = stages(arguments, &folder, &verdict.programs, &marked)?;
         verdict.passed = verdict.stages.iter().all(|stage| stage.failed == 0);
     }
     match arguments.json {
@@ -171,6 +173,7 @@ fn stages(
     arguments: &Arguments,
     folder: &Path,
     programs: &[Submission],
+    marked: &Marked,
 ) -> Result<Vec<StageVerdict>> {
     let broker = start_broker(&arguments.example)?;
     let mut trial = Trial::prepare(&arguments.example, folder, programs)?;
@@ -180,14 +183,19 @@ fn stages(
     let all = [Stage::Lecture, Stage::Network];
     let wanted =
         all.into_iter().filter(|stage| arguments.stage.is_none_or(|it| it == *stage));
-    wanted.map(|stage| judge_stage(&trial, folder, stage)).collect()
+    wanted.map(|stage| judge_stage(&trial, folder, stage, marked)).collect()
 }
 
-fn judge_stage(trial: &Trial, folder: &Path, stage: Stage) -> Result<StageVerdict> {
+fn judge_stage(
+    trial: &Trial,
+    folder: &Path,
+    stage: Stage,
+    marked: &Marked,
+) -> Result<StageVerdict> {
     let promises =
         promises::read(&folder.join(format!("tests/{}.rs", stage.name())))?;
     eprintln!("Judging {}: {} promises", stage.name(), promises.len());
-    let mut outcomes = trial.run(stage.name())?;
+    let mut outcomes = trial.run(stage.name(), marked)?;
     let mut judged = Vec::new();
     for promise in promises {
         // A test that is left out on this system has no outcome, and is no promise here.

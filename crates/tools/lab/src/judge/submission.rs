@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use brokers::Process;
 use serde::Serialize;
 
+use super::limits::Marked;
+
 /// How long a program may take to say that it is ready: the tests wait no longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A start that takes longer is worth a remark.
@@ -68,10 +70,10 @@ impl Submission {
 
     /// Starts it once. An error says in a sentence why no test can judge it; a remark, if
     /// any, what is worth knowing all the same.
-    pub fn try_out(&self) -> Result<Option<String>> {
-        self.is_startable()?;
+    pub fn try_out(&self, marked: &Marked) -> Result<Option<String>> {
+        self.is_startable(marked)?;
         match READY.iter().find(|(name, ..)| *name == self.name) {
-            Some((_, ready, port, tcp)) => self.try_server(ready, port, *tcp),
+            Some((_, ready, port, tcp)) => self.try_server(ready, port, *tcp, marked),
             // What the others print first depends on their peers: the tests judge it.
             None => Ok(None),
         }
@@ -79,9 +81,10 @@ impl Submission {
 
     /// Whether the system would start it. What is asked for is that the error comes from
     /// the judge, in words, and not out of each test.
-    fn is_startable(&self) -> Result<()> {
+    fn is_startable(&self, marked: &Marked) -> Result<()> {
         let program = &self.words[0];
         let mut command = Command::new(program);
+        command.envs([marked.variable()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         match Process::start(&mut command) {
             Ok(_) => Ok(()),
@@ -106,9 +109,10 @@ impl Submission {
         ready: &str,
         default_port: &str,
         tcp: bool,
+        marked: &Marked,
     ) -> Result<Option<String>> {
         let begin = Instant::now();
-        let (_process, address) = self.wait_until_ready(ready)?;
+        let (_process, address) = self.wait_until_ready(ready, marked)?;
         let took = begin.elapsed();
         let parsed: Result<SocketAddr, _> = address.parse();
         let Ok(parsed) = parsed else {
@@ -135,10 +139,15 @@ impl Submission {
         }))
     }
 
-    fn wait_until_ready(&self, ready: &str) -> Result<(Process, String)> {
+    fn wait_until_ready(
+        &self,
+        ready: &str,
+        marked: &Marked,
+    ) -> Result<(Process, String)> {
         let words = self.limited()?;
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg("127.0.0.1:0").stdin(Stdio::null());
+        command.envs([marked.variable()]);
         let mut process =
             Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
         // A program that prints without end waits until somebody takes what it printed.

@@ -1,16 +1,16 @@
 //! Runs an example's test files with other programs in the places of ours.
 
 use std::collections::{BTreeMap, HashMap};
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use std::{env, process};
 
 use anyhow::{Context, Result, ensure};
 use brokers::Process;
 
-use super::limits::{MARK, sweep};
+use super::limits::Marked;
 use super::submission::Submission;
 use crate::scene::root;
 
@@ -32,7 +32,6 @@ pub struct Trial {
     tests: BTreeMap<String, PathBuf>,
     folder: PathBuf,
     variables: Vec<(String, String)>,
-    mark: String,
 }
 
 impl Trial {
@@ -42,11 +41,7 @@ impl Trial {
         folder: &Path,
         programs: &[Submission],
     ) -> Result<Trial> {
-        let mark = process::id().to_string();
-        let mut variables = vec![
-            (MARK.to_string(), mark.clone()),
-            ("RUST_BACKTRACE".to_string(), "0".to_string()),
-        ];
+        let mut variables = vec![("RUST_BACKTRACE".to_string(), "0".to_string())];
         for program in programs {
             let command = shell_words::join(program.limited()?);
             variables.push((program.variable(), command));
@@ -64,14 +59,19 @@ impl Trial {
     }
 
     /// Runs one test file; returns what became of each of its tests.
-    pub fn run(&self, stage: &str) -> Result<HashMap<String, Outcome>> {
+    pub fn run(
+        &self,
+        stage: &str,
+        marked: &Marked,
+    ) -> Result<HashMap<String, Outcome>> {
         let path = self
             .tests
             .get(stage)
             .with_context(|| format!("no test file {stage}.rs"))?;
         let mut command = Command::new(path);
         command.args(["--test-threads", AT_A_TIME]).current_dir(&self.folder);
-        command.envs(self.variables.iter().cloned()).stdin(Stdio::null());
+        command.envs(self.variables.iter().cloned()).envs([marked.variable()]);
+        command.stdin(Stdio::null());
         let mut tests =
             Process::start(command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
         let (sender, lines) = mpsc::sync_channel(1024);
@@ -84,7 +84,7 @@ impl Trial {
             printed.push(line);
         }
         drop(tests);
-        sweep(&self.mark)?;
+        marked.sweep();
         Ok(outcomes(&printed))
     }
 }
@@ -120,12 +120,11 @@ fn outcomes(printed: &[String]) -> HashMap<String, Outcome> {
 
 /// A line of a failed test's section, but for those that only a maintainer needs.
 fn add(message: &mut String, line: &str) {
-    let is_noise = line.is_empty() && message.is_empty()
-        || line.starts_with("thread '")
-        || line.starts_with("note: run with");
+    let noise = ["thread '", "note: run with"];
+    let is_noise =
+        line.is_empty() || noise.iter().any(|start| line.starts_with(start));
     if !is_noise && message.lines().count() < LINES_SHOWN {
-        message.push_str(line);
-        message.push('\n');
+        *message += &format!("{line}\n");
     }
 }
 

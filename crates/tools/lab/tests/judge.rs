@@ -1,0 +1,147 @@
+//! Runs `lab judge` on programs that are right, wrong, and no programs at all.
+#![cfg(unix)] // The programs are scripts of the shell.
+
+#[path = "../../../tcp-echo/tests/program/mod.rs"]
+mod program;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs};
+
+use program::{Ended, Program};
+use serde_json::Value;
+
+const LAB: &str = env!("CARGO_BIN_EXE_lab");
+/// Building an example's tests may come first.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn judge(arguments: &[&str]) -> Ended {
+    let mut judge = Program::start(LAB, &[&["judge"], arguments].concat());
+    judge.patience = PATIENCE;
+    judge.end()
+}
+
+/// The verdict on a command in the place of tcp-server, by its lecture tests.
+fn verdict_on(command: &str) -> Value {
+    let ended =
+        judge(&["tcp-echo", "--server", command, "--stage", "lecture", "--json"]);
+    assert_eq!(ended.code, Some(1), "{:?}\n{}", ended.output, ended.errors);
+    serde_json::from_str(&ended.output[0]).unwrap()
+}
+
+fn problem_of(command: &str) -> String {
+    let verdict = verdict_on(command);
+    assert_eq!(verdict["stages"].as_array().unwrap().len(), 0);
+    assert_eq!(verdict["passed"], false);
+    verdict["problem"].as_str().unwrap().to_string()
+}
+
+/// The example's own server, built as the tests of the example build it.
+fn tcp_server() -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["build", "--quiet", "-p", "tcp-echo", "--bins"]);
+    assert!(cargo.status().unwrap().success());
+    let beside_lab = Path::new(LAB).with_file_name("tcp-server");
+    beside_lab.to_str().unwrap().to_string()
+}
+
+#[test]
+fn a_command_that_is_no_program_is_told_in_a_sentence() {
+    assert!(problem_of("no-such-program-here --fast").contains(
+        "there is no program 'no-such-program-here', the first word of the command"
+    ));
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join("not-executable.py");
+    fs::write(&script, "print('hello')\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(problem_of(script.to_str().unwrap()).contains("may not be executed"));
+    let unclosed = judge(&["tcp-echo", "--server", "python3 'server.py"]);
+    assert_eq!(unclosed.code, Some(1));
+    assert!(unclosed.errors.contains("cannot understand the command"));
+}
+
+#[test]
+fn a_program_that_does_not_become_ready_is_told_with_what_it_printed() {
+    let ended = problem_of("sh -c 'echo oh no; exit 3'");
+    assert!(ended.contains("it ended with exit status 3"), "{ended}");
+    assert!(ended.contains("    oh no"), "{ended}");
+    let wrong = problem_of("sh -c 'echo Serving on 127.0.0.1:1; exec sleep 100'");
+    let expected = "did not print 'TCP server listening on ADDRESS' within 10 s";
+    assert!(wrong.contains(expected), "{wrong}");
+    assert!(wrong.contains("    Serving on 127.0.0.1:1"), "{wrong}");
+}
+
+#[test]
+fn a_program_that_prints_without_end_is_a_verdict_and_not_a_hang() {
+    let problem = problem_of("yes hello");
+    assert!(problem.contains("it printed 1000 lines"), "{problem}");
+}
+
+#[test]
+fn a_server_that_listens_elsewhere_or_ignores_its_argument_is_told_so() {
+    let say = |address: &str| {
+        problem_of(&format!(
+            "sh -c 'echo TCP server listening on {address}; exec sleep 100'"
+        ))
+    };
+    let nobody = say("127.0.0.1:1");
+    assert!(nobody.contains("but nobody answers there"), "{nobody}");
+    let ignored = say("127.0.0.1:65432");
+    assert!(ignored.contains("does it use its first argument"), "{ignored}");
+    let empty = say("somewhere");
+    assert!(empty.contains("and not with an address and a port"), "{empty}");
+}
+
+#[test]
+fn a_right_program_passes_and_a_slow_start_is_only_remarked() {
+    let command = format!("sh -c 'sleep 3; exec {} \"$@\"' sh", tcp_server());
+    let ended =
+        judge(&["tcp-echo", "--server", &command, "--stage", "lecture", "--json"]);
+    assert_eq!(ended.code, Some(0), "{:?}\n{}", ended.output, ended.errors);
+    let verdict: Value = serde_json::from_str(&ended.output[0]).unwrap();
+    let remark = verdict["remarks"][0].as_str().unwrap();
+    assert!(remark.starts_with("tcp-server needs 3."), "{remark}");
+    assert_eq!(verdict["stages"][0]["failed"], 0);
+    assert!(verdict["stages"][0]["passed"].as_u64().unwrap() > 5);
+}
+
+#[test]
+fn nothing_of_a_submission_outlives_the_judge() {
+    let mark = format!("{}", 1_000_000 + std::process::id());
+    let server = tcp_server();
+    let command = format!("sh -c 'setsid sleep {mark} & exec {server} \"$@\"' sh");
+    judge(&["tcp-echo", "--server", &command, "--stage", "lecture"]);
+    let left =
+        fs::read_dir("/proc").into_iter().flatten().flatten().filter(|entry| {
+            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
+        });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_report_has_a_line_for_each_promise_and_says_what_happened() {
+    // It answers, and then it is over: every other client is turned away.
+    let script = "sh -c 'echo TCP server listening on 127.0.0.1:1'";
+    let ended = judge(&["tcp-echo", "--server", script]);
+    assert_eq!(ended.code, Some(1));
+    let all = ended.output.join("\n");
+    assert!(all.contains("is judged as tcp-server."), "{all}");
+    assert!(all.contains("Nothing could be judged: it says that"), "{all}");
+}
+
+#[test]
+fn what_is_to_be_judged_must_be_said() {
+    for (arguments, expected) in [
+        (&["no-such-example", "--server", "x"][..], "no example has the name"),
+        (&["tcp-echo"], "nothing to judge: give --server COMMAND"),
+        (&["zeromq-patterns", "--server", "x"], "which program is meant?"),
+        (&["tcp-echo", "--program", "tcp-sever=x"], "is none of its programs"),
+    ] {
+        let ended = judge(arguments);
+        assert_eq!(ended.code, Some(1), "{arguments:?}");
+        assert!(ended.errors.contains(expected), "{}", ended.errors);
+    }
+}
