@@ -46,12 +46,7 @@ impl Trial {
             let command = shell_words::join(program.limited()?);
             variables.push((program.variable(), command));
         }
-        Ok(Trial {
-            tests: build(example)?,
-            folder: folder.to_path_buf(),
-            variables,
-            mark,
-        })
+        Ok(Trial { tests: build(example)?, folder: folder.to_path_buf(), variables })
     }
 
     pub fn set(&mut self, variable: &str, value: &str) {
