@@ -20,6 +20,7 @@ use promises::Promise;
 use submission::Submission;
 use trial::{Outcome, Trial};
 
+use crate::audience;
 use crate::scene::root;
 
 const PASSED: Style = AnsiColor::Green.on_default();
@@ -114,6 +115,10 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
         "nothing to judge: give --server COMMAND, --client COMMAND or --program NAME=COMMAND"
     );
     let marked = Marked::new();
+    audience::on_signal(|signal| {
+        Marked::new().sweep();
+        audience::leave(128 + signal)
+    })?;
     for submission in &verdict.programs {
         match submission.try_out(&marked) {
             Ok(None) => {}
