@@ -74,6 +74,7 @@ fn start_with_few_files(arguments: &str) -> Program {
     Program::start("/bin/sh", &["-c", &command])
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -84,6 +85,7 @@ fn a_name_is_looked_up_and_every_address_tried() {
 }
 
 /// A server that is not started is one cause of many.
+/// No draft: it is about the client.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -116,6 +118,7 @@ fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
     assert_eq!(echo(&idle, b"me too"), b"me too");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_silent_and_a_dripping_server_do_not_hold_the_client_for_long() {
     let (silent, _thread) = start_fake_server(|mut connection| {
@@ -165,6 +168,7 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// No draft: it is about the client.
 #[cfg(unix)]
 #[test]
 fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
@@ -179,6 +183,7 @@ fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
     assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_client_counts_the_echoes_that_came_when_one_does_not() {
     let (fake, _thread) = start_fake_server(|mut connection| {
@@ -277,6 +282,7 @@ fn an_accepted_connection_has_a_keepalive_timer() {
     assert!(timers.next().unwrap().starts_with("02:"));
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     let (wrong, _thread) = start_fake_server(|mut connection| {

@@ -49,6 +49,7 @@ fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -59,6 +60,7 @@ fn a_name_is_looked_up_and_every_address_tried() {
 }
 
 /// A server that is not started is one cause of many.
+/// No draft: it is about the client.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -73,6 +75,7 @@ fn the_hint_is_given_only_where_it_fits() {
 
 /// A server on 0.0.0.0 answers from the address that its way back to the client has,
 /// which need not be the one that was asked.
+/// No draft: it is about the client.
 #[cfg(target_os = "linux")] // Elsewhere 127.0.0.2 is not an address of this machine.
 #[test]
 fn a_server_of_all_addresses_answers_or_the_error_names_the_cause() {
@@ -108,6 +111,7 @@ fn the_largest_datagram_and_bytes_that_are_not_utf_8_come_back_whole() {
 }
 
 /// An argument of that length is more than Windows takes.
+/// No draft: it is about the client.
 #[cfg(unix)]
 #[test]
 fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
@@ -119,6 +123,7 @@ fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
 }
 
 /// An argument of that length is more than Windows takes.
+/// No draft: it is about the client.
 #[cfg(unix)]
 #[test]
 fn a_message_that_fits_no_datagram_is_a_clear_error() {
@@ -158,6 +163,7 @@ fn a_datagram_from_the_servers_own_port_is_not_answered() {
     assert!(twin.recv(&mut [0; 100]).is_err(), "it was answered");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_lost_datagram_is_sent_again() {
     let forgetful = bind("127.0.0.1:0");
@@ -172,6 +178,7 @@ fn a_lost_datagram_is_sent_again() {
     assert!(client.errors.contains("No reply in 1 s to try 1 of 3"));
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     let server = bind("127.0.0.1:0");

@@ -163,6 +163,7 @@ fn lines_in_single_bytes_and_all_at_once_get_the_same_replies() {
     assert_eq!(in_pieces.lines().collect::<Vec<_>>(), at_once);
 }
 
+/// No draft: it is about the frames.
 #[test]
 fn frames_in_single_bytes_and_all_at_once_get_the_same_replies() {
     let set = r#"{"do":"set","key":"a","value":"olá"}"#;
@@ -246,6 +247,7 @@ fn a_line_without_an_end_is_refused_while_it_is_still_coming() {
     assert!(is_error(&reply), "{reply}");
 }
 
+/// No draft: it is about the frames.
 #[test]
 fn a_frame_of_32768_bytes_is_answered() {
     let (_server, address) = FRAMES.start();
@@ -256,6 +258,7 @@ fn a_frame_of_32768_bytes_is_answered() {
 }
 
 /// 32,769; the largest; what is negative for those who read it so; a line of text.
+/// No draft: it is about the frames.
 #[test]
 fn a_length_over_the_limit_is_refused_at_once_and_ends_the_connection() {
     let (_server, address) = FRAMES.start();
@@ -274,6 +277,7 @@ fn a_length_over_the_limit_is_refused_at_once_and_ends_the_connection() {
     assert!(is_error(&replies[0]) && replies.len() == 1, "{replies:?}");
 }
 
+/// No draft: it is about the frames.
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_is_allocated_for_a_length_over_the_limit_and_little_for_one_within() {
@@ -291,6 +295,7 @@ fn nothing_is_allocated_for_a_length_over_the_limit_and_little_for_one_within() 
     assert!(grown < 50 << 10, "it took {grown} kB for frames that never came");
 }
 
+/// No draft: it is about the frames.
 #[test]
 fn a_frame_of_length_0_is_an_error_and_the_connection_goes_on() {
     let (_server, address) = FRAMES.start();
@@ -299,6 +304,7 @@ fn a_frame_of_length_0_is_an_error_and_the_connection_goes_on() {
     assert_eq!(replies[2..], [r#"{"keys":[]}"#]);
 }
 
+/// No draft: it is about the frames.
 #[test]
 fn json_that_is_nested_too_deep_is_an_error_and_the_connection_goes_on() {
     let (_server, address) = FRAMES.start();
@@ -332,6 +338,7 @@ fn a_line_that_is_not_text_is_an_error_and_the_connection_goes_on() {
 
 /// A value may hold control characters. On the terminals of server and client they must
 /// do nothing.
+/// No draft: it is about the frames.
 #[test]
 fn frames_that_are_not_utf_8_are_an_error_and_control_characters_are_not_printed() {
     let (mut server, address) = FRAMES.start();
@@ -549,6 +556,7 @@ fn the_store_takes_a_hundred_keys_of_32_bytes_and_no_more() {
 }
 
 /// A control character in a key takes six bytes in JSON.
+/// No draft: it is about the frames.
 #[test]
 fn the_store_behind_frames_takes_a_hundred_keys_and_a_list_of_them_fits_a_frame() {
     let (_server, address) = FRAMES.start();
@@ -583,6 +591,7 @@ fn a_full_store_takes_little_memory() {
 // The clients.
 
 /// What arrives is one reply in pieces, then two at once.
+/// No draft: it is about the clients.
 #[test]
 fn the_clients_read_replies_in_pieces_and_several_at_once() {
     let pieces = |sent: [Vec<u8>; 4]| {
@@ -614,6 +623,7 @@ fn the_clients_read_replies_in_pieces_and_several_at_once() {
     assert_eq!(client.output[4..], received);
 }
 
+/// No draft: it is about the clients.
 #[test]
 fn a_silent_server_does_not_hold_a_client_for_long() {
     let clients = CLIENTS.map(|program| {
@@ -634,6 +644,7 @@ fn a_silent_server_does_not_hold_a_client_for_long() {
 }
 
 /// A server that ends its stream too early or in the middle of a reply, or never.
+/// No draft: it is about the clients.
 #[test]
 fn a_missing_a_half_and_an_endless_reply_are_errors() {
     let half: [&'static [u8]; 2] = [b"value hal", b"\0\0\0\x09half"];
@@ -674,6 +685,7 @@ fn a_peers_control_characters_do_not_reach_the_terminal() {
     assert_eq!(client.output[2], "Received: value \u{fffd}[2J\u{fffd}");
 }
 
+/// No draft: it is about the clients.
 #[test]
 fn a_closed_port_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -704,6 +716,7 @@ fn a_port_in_use_is_a_clear_error() {
     }
 }
 
+/// No draft: it is about the arguments.
 #[test]
 fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
     for server in [LINES, FRAMES] {
