@@ -73,6 +73,7 @@ fn through_cuts(
 }
 
 /// Claim 75.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn qos_1_loses_nothing_whatever_packet_is_lost_with_its_connection() {
     let kinds = &[(Sender::Client, PUBLISH), (Sender::Broker, PUBACK)];
@@ -86,6 +87,7 @@ fn qos_1_loses_nothing_whatever_packet_is_lost_with_its_connection() {
 }
 
 /// Claim 76.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn qos_2_loses_nothing_and_doubles_nothing_whatever_packet_is_lost() {
     let kinds = &[
@@ -136,6 +138,7 @@ fn a_publisher_that_comes_back_says_that_it_is_online() {
 
 /// A broker sends a retained message and one of QoS 1 before it answers the subscription,
 /// and hangs up as soon as they are acknowledged.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_message_is_printed_before_it_is_acknowledged() {
     let message = |first: u8, payload: &str| {
@@ -162,6 +165,7 @@ fn a_message_is_printed_before_it_is_acknowledged() {
 }
 
 /// The message cannot be printed, so the broker never learns that it has arrived.
+/// No draft: it needs an option, and a draft has none.
 #[cfg(unix)]
 #[test]
 fn what_cannot_be_printed_is_not_acknowledged() {
@@ -187,6 +191,7 @@ fn what_cannot_be_printed_is_not_acknowledged() {
 }
 
 /// Each of the reasons that MQTT 3.1.1 has, at the first connect.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_broker_that_refuses_is_told_by_its_own_reason() {
     let reasons = [
@@ -210,6 +215,7 @@ fn a_broker_that_refuses_is_told_by_its_own_reason() {
 }
 
 /// A broker that restarts may answer so. The library tries again until it is accepted.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_refusal_after_a_lost_connection_is_tried_again() {
     let restarting = || {
@@ -240,6 +246,7 @@ fn a_refusal_after_a_lost_connection_is_tried_again() {
 }
 
 /// Mosquitto hangs up without a word: more than 200 levels, and a character that is none.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_topic_that_makes_the_broker_hang_up_ends_the_program() {
     let deep = vec!["a"; 202].join("/");
@@ -258,6 +265,7 @@ fn a_topic_that_makes_the_broker_hang_up_ends_the_program() {
 }
 
 /// Other brokers may take the last will, and hang up at the first use of the topic.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn three_connections_that_are_lost_before_an_answer_end_the_program() {
     let refuse = || {
@@ -280,6 +288,7 @@ fn three_connections_that_are_lost_before_an_answer_end_the_program() {
 }
 
 /// One of two subscriptions may be granted each time, and the other one never be.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_good_topic_does_not_hide_a_bad_one() {
     let url = fake_broker(|_, request, _| {
@@ -294,6 +303,7 @@ fn a_good_topic_does_not_hide_a_bad_one() {
 }
 
 /// Nothing is claimed that the broker has not said, and nothing is waited for for ever.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_broker_that_never_answers_ends_the_program() {
     let mute = || {
@@ -316,6 +326,7 @@ fn a_broker_that_never_answers_ends_the_program() {
     }
 }
 
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn without_a_broker_the_program_says_so() {
     // A port that is bound and does not listen: connecting is refused.
@@ -331,6 +342,7 @@ fn without_a_broker_the_program_says_so() {
 }
 
 /// A broker's URL as the library takes it: with a slash at the end, or an IPv6 host.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_url_may_end_with_a_slash_and_name_an_ipv6_host() {
     let listen = |address| TcpListener::bind(address).unwrap();
@@ -345,6 +357,7 @@ fn a_url_may_end_with_a_slash_and_name_an_ipv6_host() {
 }
 
 /// Without a port it is 1883. Linux has all of 127.0.0.0/8, where it is free somewhere.
+/// No draft: it needs an option, and a draft has none.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_url_without_a_port_means_1883() {
@@ -356,6 +369,7 @@ fn a_url_without_a_port_means_1883() {
 }
 
 /// By arguments or by the environment, whatever characters they have.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_name_and_a_password_are_sent_to_the_broker() {
     let knows = || {
@@ -387,6 +401,7 @@ fn a_name_and_a_password_are_sent_to_the_broker() {
 }
 
 /// A URL is shown in errors, so it is no place for a password.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_login_in_the_url_is_refused_and_not_shown() {
     for program in BOTH {
@@ -398,6 +413,7 @@ fn a_login_in_the_url_is_refused_and_not_shown() {
     }
 }
 
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_subscription_that_the_broker_refuses_is_an_error() {
     let refusing = || {
@@ -420,6 +436,7 @@ fn a_subscription_that_the_broker_refuses_is_an_error() {
     assert!(ended.errors.contains("'secret/#'"), "{}", ended.errors);
 }
 
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_publisher_with_a_count_ends_when_the_last_message_is_acknowledged() {
     let topic = Topic::new("acknowledged");
@@ -444,6 +461,7 @@ fn a_publisher_with_a_count_ends_when_the_last_message_is_acknowledged() {
 }
 
 /// One publish is awaited at a time: with more Paho C 1.3.16 may abort the program.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn the_next_message_is_sent_when_the_one_before_is_acknowledged() {
     let topic = Topic::new("one-at-a-time");
@@ -461,6 +479,7 @@ fn the_next_message_is_sent_when_the_one_before_is_acknowledged() {
 
 /// The broker is alive and acknowledges nothing more: `Publishing stopped` is true all the
 /// same, and the error says what is not known.
+/// No draft: it needs an option, and a draft has none.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_says_what_is_true_and_keeps_nobody_waiting() {
@@ -501,6 +520,7 @@ fn ctrl_c_says_what_is_true_and_keeps_nobody_waiting() {
 }
 
 /// The connection is lost with the last message of QoS 0. The goodbye takes the next one.
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_goodbye_waits_for_a_lost_connection_to_be_replaced() {
     let topic = Topic::new("goodbye");
@@ -518,6 +538,7 @@ fn a_goodbye_waits_for_a_lost_connection_to_be_replaced() {
     }
 }
 
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_payload_is_printed_whole_whatever_its_bytes_are() {
     let topic = Topic::new("bytes-ol\u{e1}");
@@ -539,6 +560,7 @@ fn a_payload_is_printed_whole_whatever_its_bytes_are() {
     }
 }
 
+/// No draft: it needs an option, and a draft has none.
 #[test]
 fn a_wrong_argument_is_told_with_exit_status_2() {
     let of_both = [["--qos", "3"], ["--qos", "-1"], ["--username", "ana"]];
@@ -569,6 +591,7 @@ fn a_wrong_argument_is_told_with_exit_status_2() {
 
 /// The longest that Mosquitto takes together with `/status`. Windows has no argument of
 /// this length.
+/// No draft: it needs an option, and a draft has none.
 #[cfg(unix)]
 #[test]
 fn the_longest_topic_is_published_and_received() {

@@ -675,6 +675,7 @@ fn a_missing_a_half_and_an_endless_reply_are_errors() {
     }
 }
 
+/// No draft: it is about the clients.
 #[test]
 fn a_peers_control_characters_do_not_reach_the_terminal() {
     let (server, _thread) = start_fake_server(|mut connection| {

@@ -109,8 +109,9 @@ fn update(draft: &Draft, seen: &BTreeMap<String, bool>) {
 
 #[test]
 fn each_draft_breaks_where_its_readme_says_so() {
-    let drafts: Vec<Draft> = examples().iter().flat_map(|it| drafts_of(it)).collect();
-    assert!(drafts.len() >= 10);
+    let drafts = examples().into_iter().flat_map(|folder| drafts_of(&folder));
+    let drafts: Vec<Draft> = drafts.filter(|draft| !draft.rows.is_empty()).collect();
+    assert!(drafts.len() >= 7);
     let mut wrong = Vec::new();
     // Most of a judgement is waiting: several at a time.
     for some in drafts.chunks(4) {
