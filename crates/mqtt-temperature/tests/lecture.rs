@@ -12,6 +12,8 @@ use mqtt::*;
 use program::assert_shown;
 use socket2::{Domain, Socket, Type};
 
+const README: &str = include_str!("../README.md");
+
 #[test]
 fn publisher_and_subscriber_print_what_the_readme_shows() {
     let topic = Topic::new("readme");

@@ -37,7 +37,7 @@ async fn main() -> Result<()> {
 
 /// Publishes the temperatures, one at a time.
 async fn publish(client: &AsyncClient, arguments: &Arguments) {
-    for number in 0..arguments.count {
+    for number in 0..arguments.count.unwrap_or(u64::MAX) {
         if number > 0 && !arguments.interval.is_zero() {
             sleep(arguments.interval).await;
         }
@@ -57,32 +57,22 @@ async fn deliver(client: &AsyncClient, message: Message) {
 
 // Set-up.
 
-/// Publishes a temperature again and again (MQTT 3.1.1).
-///
-/// The first connect ends the program when it fails. That takes up to 8 seconds, and
-/// looking up the broker's name besides. A connection that is lost later is replaced.
-/// Exit status: 1 without a broker, when it refuses, or when it does not hear the
-/// goodbye within 5 seconds; 2 for a wrong argument.
+/// Publishes a temperature again and again (MQTT 3.1.1)
 #[derive(Parser)]
 struct Arguments {
-    /// The broker: mqtt://HOST or mqtt://HOST:PORT
     #[arg(long, env = "MQTT_URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
-    /// The name to log in with
     #[arg(long, env = "MQTT_USERNAME", requires = "password")]
     username: Option<String>,
-    /// The password to log in with
     #[arg(long, env = "MQTT_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// What to publish on; /status below it says whether this program is there
+    /// What to publish on; TOPIC/status says whether this program is there
     #[arg(long, default_value = "myhome/livingroom/temperature")]
     topic: String,
-    /// Seconds between two messages; 0 is for measuring
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
     interval: Duration,
-    /// Messages to publish; without it there is no end
-    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
-    count: u64,
+    #[arg(long, help = "Messages to publish; without it there is no end")]
+    count: Option<u64>,
     /// Quality of service: 0 at most once, 1 at least once, 2 exactly once
     #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
     qos: i32,

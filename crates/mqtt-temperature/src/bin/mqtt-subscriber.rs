@@ -71,33 +71,24 @@ fn print(message: &Message) {
 
 // Set-up.
 
-/// Prints what is published on topics (MQTT 3.1.1).
-///
-/// The first connect ends the program when it fails. That takes up to 8 seconds, and
-/// looking up the broker's name besides. A connection that is lost later is replaced.
-/// Exit status: 1 without a broker or when it refuses, 2 for a wrong argument.
+/// Prints what is published on topics (MQTT 3.1.1)
 #[derive(Parser)]
 struct Arguments {
-    /// The broker: mqtt://HOST or mqtt://HOST:PORT
     #[arg(long, env = "MQTT_URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
-    /// The name to log in with
     #[arg(long, env = "MQTT_USERNAME", requires = "password")]
     username: Option<String>,
-    /// The password to log in with
     #[arg(long, env = "MQTT_PASSWORD", hide_env_values = true)]
     password: Option<String>,
     /// What to subscribe to, again for more; + is any one level, # all that follow
     #[arg(long, default_value = "myhome/livingroom/temperature")]
     topic: Vec<String>,
-    /// Quality of service: 0 at most once, 1 at least once, 2 exactly once
     #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
     qos: i32,
-    /// Let the broker collect messages, except those of QoS 0, while this is away
+    /// Let the broker collect messages while this is away, except those of QoS 0
     #[arg(long, requires = "client_id")]
     persistent: bool,
-    /// This client's name, which no other may have; otherwise the broker makes one up
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", help = "No other client may have it")]
     client_id: String,
 }
 

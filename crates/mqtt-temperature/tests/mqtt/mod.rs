@@ -9,7 +9,6 @@ use std::{env, process, thread};
 
 use crate::program::{Ended, PATIENCE, Program};
 
-pub const README: &str = include_str!("../../README.md");
 pub const PUBLISHER: &str = env!("CARGO_BIN_EXE_mqtt-publisher");
 pub const SUBSCRIBER: &str = env!("CARGO_BIN_EXE_mqtt-subscriber");
 pub const BOTH: [&str; 2] = [PUBLISHER, SUBSCRIBER];
