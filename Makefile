@@ -20,7 +20,7 @@ WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
 SCRIPTS := $(wildcard .ci/* crates/*/*.sh crates/tools/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo warm brokers test tested tests tools check copies bench slides slides-check slides-serve rust
+.PHONY: help demo warm brokers test tested tests tools check copies windows mac offline bench slides slides-check slides-serve rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,19 @@ copies: rust
 	    (cd "$$0/$$example" && CARGO_TARGET_DIR="$(CURDIR)/target/copies" \
 	        RUST_TEST_THREADS=8 cargo test -q); \
 	done' "$$folder"
+
+# Debian or Ubuntu; only some examples by, say, ARGS=tcp-echo.
+windows: rust ## Build the examples for Windows and run their tests under Wine (ARGS: some)
+	@$(INSTALL) $(MQTT) $(AMQP)
+	cargo lab brokers -- sh crates/tools/claims/windows.sh $(ARGS)
+
+# Linking needs Apple's linker, and so does what is written in C.
+mac: rust ## Check, on any system, that what needs Rust alone compiles for macOS
+	rustup target add aarch64-apple-darwin
+	cargo check -q --all-targets --target aarch64-apple-darwin
+
+offline: rust ## Write one archive for a class without internet: sources and dependencies
+	sh crates/tools/lab/offline.sh
 
 bench: rust ## Measure every transport beside Python and C (15 minutes; ARGS=--quick: one)
 	@$(INSTALL) $(MQTT) $(AMQP)
