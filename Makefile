@@ -77,7 +77,8 @@ check: rust ## Check format, lints, documentation, scripts, versions, the deck, 
 	shellcheck $(SCRIPTS)
 	@for file in slides/*.mjs; do node --check "$$file" || exit; done
 	node --test slides/deck.test.mjs
-	cargo test -q -p claims --test rules --test ledger --test items --test versions
+	cargo test -q -p claims --test rules --test ledger --test items --test versions \
+	    --test hosts
 	$(MAKE) --no-print-directory copies
 
 # Builds and tests each example as a student's copy, outside the workspace. The lock file
