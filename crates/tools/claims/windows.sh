@@ -65,7 +65,8 @@ log=$work/log.txt
 for example in "$@"; do
     step "$example"
     cargo test -j 2 --no-fail-fast --target $target -p "$example" 2>&1 | tee -a "$log" |
-        grep -E '^(error|test .* FAILED|test result)|panicked at|^ +Running' || true
+        grep --line-buffered -E "^(error|test .* FAILED|test result)|panicked at|^ +Running" ||
+        true
 done
 count() { grep -cE "$1" "$log" || true; }
 started=$(count '^ +Running ')

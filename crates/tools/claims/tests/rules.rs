@@ -9,6 +9,7 @@ mod source;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use source::{examples, items, name, programs, read, root};
 
@@ -65,6 +66,19 @@ const LINES_OF_THE_HELPER: usize = 160;
 /// The line below which a reader may stop.
 const SET_UP: &str = "// Set-up.";
 
+/// A rule that fails also names the page that explains it.
+struct Guide;
+
+impl Drop for Guide {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!(
+                "The rules, and what they are for: CONTRIBUTING.md, 'Add an example'"
+            );
+        }
+    }
+}
+
 /// Lines that are neither empty nor comments; imports count.
 fn code(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim);
@@ -102,6 +116,7 @@ fn shaped() -> Vec<(String, String, Shape)> {
 
 #[test]
 fn a_program_is_short_enough_to_be_read_in_class() {
+    let _guide = Guide;
     for (path, text, (_, most, ..)) in shaped() {
         let lines = code(&text).len();
         assert!(
@@ -115,6 +130,7 @@ fn a_program_is_short_enough_to_be_read_in_class() {
 
 #[test]
 fn the_idea_of_a_program_comes_on_its_first_screen() {
+    let _guide = Guide;
     for (path, text, (_, _, within, core)) in shaped() {
         let (lesson, _) = text.split_once(SET_UP).unwrap_or((&text, ""));
         for call in core {
@@ -140,6 +156,7 @@ fn the_idea_of_a_program_comes_on_its_first_screen() {
 
 #[test]
 fn every_item_fits_a_slide() {
+    let _guide = Guide;
     for (path, text, _) in shaped() {
         for line in text.lines() {
             let columns = line.chars().count();
@@ -161,6 +178,7 @@ fn every_item_fits_a_slide() {
 
 #[test]
 fn a_program_tells_its_lesson_first_and_its_set_up_last() {
+    let _guide = Guide;
     for (path, text, _) in shaped() {
         let marks = text.lines().filter(|line| *line == SET_UP).count();
         assert_eq!(
@@ -192,6 +210,7 @@ fn a_program_tells_its_lesson_first_and_its_set_up_last() {
 
 #[test]
 fn every_program_begins_with_the_same_five_things() {
+    let _guide = Guide;
     for (path, text, _) in shaped() {
         let header: Vec<&str> =
             text.lines().map_while(|line| line.strip_prefix("//!")).collect();
@@ -222,6 +241,7 @@ fn every_program_begins_with_the_same_five_things() {
 
 #[test]
 fn what_a_peer_sent_is_printed_by_the_same_function_everywhere() {
+    let _guide = Guide;
     let mut all = BTreeMap::new();
     for (path, text, _) in shaped() {
         let items = items(&text);
@@ -239,6 +259,7 @@ fn what_a_peer_sent_is_printed_by_the_same_function_everywhere() {
 
 #[test]
 fn all_examples_have_the_same_short_test_helper() {
+    let _guide = Guide;
     let mut all = BTreeMap::new();
     for folder in rewritten() {
         let path = folder.join("tests/program/mod.rs");
@@ -261,6 +282,7 @@ fn all_examples_have_the_same_short_test_helper() {
 
 #[test]
 fn every_example_brings_its_tests_in_two_files() {
+    let _guide = Guide;
     for folder in rewritten() {
         let of = name(&folder);
         for file in ["lecture.rs", "network.rs"] {
@@ -287,6 +309,7 @@ fn every_example_brings_its_tests_in_two_files() {
 
 #[test]
 fn every_example_can_be_copied_because_it_inherits_nothing() {
+    let _guide = Guide;
     for folder in examples() {
         let of = name(&folder);
         let manifest = read(&folder.join("Cargo.toml"));
@@ -317,6 +340,7 @@ fn every_example_can_be_copied_because_it_inherits_nothing() {
 
 #[test]
 fn each_dependency_has_one_version_and_no_crate_has_the_name_of_one() {
+    let _guide = Guide;
     let lock = read(&root().join("Cargo.lock"));
     let names: Vec<&str> =
         lock.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
@@ -333,6 +357,7 @@ fn each_dependency_has_one_version_and_no_crate_has_the_name_of_one() {
 
 #[test]
 fn the_names_of_all_programs_differ_and_are_in_the_readmes() {
+    let _guide = Guide;
     let readme = read(&root().join("README.md"));
     let mut seen = Vec::new();
     for (path, _) in programs() {
@@ -361,6 +386,7 @@ fn the_names_of_all_programs_differ_and_are_in_the_readmes() {
 
 #[test]
 fn every_readme_has_the_same_sections() {
+    let _guide = Guide;
     for folder in rewritten() {
         let of = name(&folder);
         let readme = read(&folder.join("README.md"));
@@ -378,4 +404,23 @@ fn every_readme_has_the_same_sections() {
             );
         }
     }
+}
+
+#[test]
+fn the_guide_to_contributing_names_what_the_rules_ask_for() {
+    let guide = read(&root().join("CONTRIBUTING.md"));
+    let numbers =
+        [format!("at most {LINES_OF_AN_ITEM} lines"), format!("most {COLUMNS}\n")];
+    let files =
+        ["tests/lecture.rs", "tests/network.rs", "tests/program/mod.rs", SET_UP];
+    let labels = ["`Contract:`", "`Slide:`", "`Run:`", "`See:`"];
+    let words = numbers.iter().map(String::as_str).chain(files).chain(labels);
+    for word in words {
+        assert!(guide.contains(word), "CONTRIBUTING.md does not say: {word}");
+    }
+    for section in ["Set up", "Check", "Add an example", "Write"] {
+        assert!(guide.contains(&format!("\n## {section}\n")), "no section {section}");
+    }
+    let lines = guide.lines().count();
+    assert!(lines <= 90, "CONTRIBUTING.md is one page, and has {lines} lines");
 }
