@@ -37,11 +37,11 @@ async fn ask(server: SocketAddr, message: &[u8]) -> Result<()> {
     let mut buffer = vec![0; 65_535]; // Longer ones would be cut off, silently.
     for attempt in 1..=3 {
         // Succeeds even if nobody is there.
-        socket.send(message).await.context("cannot send it as one datagram")?;
+        socket.send(message).await.map_err(|e| cannot("send one datagram", e))?;
         // Waits for a datagram. When the time is up the waiting is cancelled.
         match timeout(REPLY_TIMEOUT, socket.recv(&mut buffer)).await {
             Ok(Ok(n)) => return check(&buffer[..n], message, socket.peer_addr()?),
-            Ok(Err(error)) => return Err(cannot_receive(error)),
+            Ok(Err(error)) => return Err(cannot("receive", error)),
             Err(_elapsed) => eprintln!("No reply in 1 s to try {attempt} of 3"),
         }
     }
@@ -81,10 +81,10 @@ const SILENCE: &str = ": datagrams get lost, or the server answers from another 
                        address, and a connected socket hears only the one it asked";
 
 /// A machine says so when a port is closed (ICMP, RFC 792). Windows calls it a reset.
-fn cannot_receive(why: io::Error) -> anyhow::Error {
+fn cannot(what: &str, why: io::Error) -> anyhow::Error {
     let refused = [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset];
     let hint = if refused.contains(&why.kind()) { HINT } else { "" };
-    anyhow::Error::new(why).context(format!("cannot receive{hint}"))
+    anyhow::Error::new(why).context(format!("cannot {what}{hint}"))
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

@@ -43,7 +43,8 @@ fn receive(reader: &mut impl BufRead) -> Result<String> {
     // Blocks until a line is whole, after one read or many. `reader` keeps the rest.
     let result = reader.take(MAX_LINE).read_until(b'\n', &mut line);
     result.map_err(|error| match error.kind() {
-        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(), // What it means on Unix.
+        // Unix has one kind for it, Windows the other.
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => ErrorKind::TimedOut.into(),
         _ => error,
     })?;
     ensure!(line.ends_with(b"\n"), "no line end after {} bytes", line.len());
