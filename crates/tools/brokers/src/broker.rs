@@ -16,12 +16,11 @@ use std::{env, fs, io, thread};
 
 use anyhow::{Context, Error, Result, bail};
 use nix::unistd::{Uid, User, chown};
-use serde::Deserialize;
 use tempfile::{Builder, TempDir};
 
 use crate::handshake;
 use crate::process::Process;
-use crate::{Signal, lifeline};
+use crate::{Kind, Signal, lifeline};
 
 /// The longest that a broker may take to start or to end: RabbitMQ takes 3 to 6
 /// seconds on a machine that does nothing else.
@@ -35,52 +34,7 @@ const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/tools/
 /// Lines of a broker's log that are kept to say why it did not start.
 const LINES_KEPT: usize = 20;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-pub enum Kind {
-    #[serde(rename = "mqtt")]
-    Mosquitto,
-    #[serde(rename = "amqp")]
-    RabbitMq,
-}
-
 impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Mosquitto => "Mosquitto",
-            Kind::RabbitMq => "RabbitMQ",
-        }
-    }
-
-    /// The program, and the package to install.
-    pub fn program(self) -> &'static str {
-        match self {
-            Kind::Mosquitto => "mosquitto",
-            Kind::RabbitMq => "rabbitmq-server",
-        }
-    }
-
-    /// The variable that tells the examples' programs and tests where the broker is.
-    pub fn variable(self) -> &'static str {
-        match self {
-            Kind::Mosquitto => "MQTT_URL",
-            Kind::RabbitMq => "AMQP_URL",
-        }
-    }
-
-    pub fn standard_port(self) -> u16 {
-        match self {
-            Kind::Mosquitto => 1883,
-            Kind::RabbitMq => 5672,
-        }
-    }
-
-    fn scheme(self) -> &'static str {
-        match self {
-            Kind::Mosquitto => "mqtt",
-            Kind::RabbitMq => "amqp",
-        }
-    }
-
     /// Where it is on this machine; many systems keep servers off a user's PATH. The
     /// wrapper that Debian has for RabbitMQ on the PATH starts the system's own.
     pub fn find(self) -> Result<PathBuf> {

@@ -1,8 +1,8 @@
 //! A process that cannot be forgotten, and what it prints.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,12 +11,10 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
 };
 
-use crate::lifeline;
+use crate::{lifeline, lines};
 
 /// How often a process that is waited for is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
-/// What is kept of a line that does not end.
-const LONGEST_LINE: u64 = 16 << 10;
 
 /// A running program and all that it starts: its process group. It is killed when this
 /// value is dropped, and when this process ends in any way.
@@ -77,17 +75,7 @@ impl Process {
         &mut self,
         tell: impl FnMut(Option<String>) + Clone + Send + 'static,
     ) {
-        let (output, errors) = (self.child.stdout.take(), self.child.stderr.take());
-        let (mut tell_errors, mut tell) = (tell.clone(), tell);
-        let errors = thread::spawn(move || {
-            let _ = errors
-                .map(|stream| each_line(stream, |line| tell_errors(Some(line))));
-        });
-        thread::spawn(move || {
-            let _ = output.map(|stream| each_line(stream, |line| tell(Some(line))));
-            let _ = errors.join();
-            tell(None);
-        });
+        lines::read(self.child.stdout.take(), self.child.stderr.take(), tell);
     }
 
     /// Signals the program and all that it started, unless it is known to have ended.
@@ -158,16 +146,7 @@ impl fmt::Debug for Process {
     }
 }
 
-/// What a line has beyond the longest is thrown away.
-fn each_line(stream: impl Read, mut tell: impl FnMut(String)) -> io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut line = Vec::new();
-    while reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)? > 0 {
-        if !line.ends_with(b"\n") {
-            reader.skip_until(b'\n')?;
-        }
-        tell(String::from_utf8_lossy(&line).trim_end().to_string());
-        line.clear();
-    }
-    Ok(())
+/// The signal that ended a program, if one did.
+pub fn signal_of(status: ExitStatus) -> Option<Signal> {
+    Signal::from_named_raw(status.signal()?)
 }

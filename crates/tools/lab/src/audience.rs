@@ -3,7 +3,6 @@
 //! Both have threads of their own, so that nothing that a program prints delays them.
 
 use std::io::{self, IsTerminal, Read};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -11,11 +10,8 @@ use std::{process, thread};
 
 use anyhow::Result;
 use brokers::lifeline;
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
-};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+
+use crate::terminal;
 
 /// How long all that was started may take to end. The guard goes on after that.
 const ENDING: Duration = Duration::from_millis(700);
@@ -47,19 +43,11 @@ impl Key {
     }
 }
 
-/// How the terminal was before; it is left as it was found.
-static BEFORE: OnceLock<Termios> = OnceLock::new();
-
 /// The keys that are pressed from now on. The terminal passes on each one at once, and
 /// shows none; Ctrl-C goes on being a signal.
 pub fn keys() -> Result<Receiver<Key>> {
     let (sender, keys) = mpsc::channel();
-    let mut modes = tcgetattr(io::stdin())?;
-    let _ = BEFORE.set(modes.clone());
-    modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
-    modes.special_codes[SpecialCodeIndex::VMIN] = 1;
-    modes.special_codes[SpecialCodeIndex::VTIME] = 0;
-    tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
+    terminal::pass_on_each_key()?;
     thread::spawn(move || read_keys(&sender));
     Ok(keys)
 }
@@ -99,19 +87,12 @@ fn letters(typed: &[u8]) -> impl Iterator<Item = u8> {
     letters.into_iter()
 }
 
-/// Leaves the terminal as it was found.
-pub fn give_back_the_terminal() {
-    if let Some(modes) = BEFORE.get() {
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
-    }
-}
-
 /// From now on Ctrl-C, SIGTERM and SIGHUP (the terminal was closed) end everything that
 /// was started, and then this process, whatever its other threads are doing.
 pub fn leave_on_signals() -> Result<()> {
-    on_signal(|signal| {
+    terminal::on_signal(|signal| {
         // What a shell says of a program that a signal ended.
-        leave(128 + signal)
+        leave(128 + signal.as_raw())
     })
 }
 
@@ -128,7 +109,7 @@ pub fn stay_if_leaving() {
 /// Ends everything that was started, and then this process.
 pub fn leave(code: i32) -> ! {
     LEAVING.store(true, Ordering::SeqCst);
-    give_back_the_terminal();
+    terminal::give_back();
     let _ = lifeline::end_all(ENDING);
     if io::stdout().is_terminal() {
         // A terminal that was stopped by Ctrl-S must not hold this up.
@@ -136,14 +117,6 @@ pub fn leave(code: i32) -> ! {
         thread::sleep(Duration::from_millis(20));
     }
     process::exit(code)
-}
-
-/// Calls this, in a thread, for each Ctrl-C (SIGINT), SIGTERM and SIGHUP, none of which
-/// then ends this process by itself.
-pub fn on_signal(act: impl Fn(i32) + Send + 'static) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    thread::spawn(move || signals.forever().for_each(act));
-    Ok(())
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod scene;
 mod screen;
 mod serve;
 mod stage;
+#[cfg_attr(windows, path = "terminal_windows.rs")]
+mod terminal;
 mod tour;
 mod warm;
 

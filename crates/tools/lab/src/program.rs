@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use brokers::{Process, Signal};
+use brokers::{Process, Signal, signal_of};
 
 use crate::scene;
 
@@ -153,6 +153,5 @@ impl Program {
 
 /// Whether a program ended as one may that was asked to: well, or by the signal itself.
 pub fn is_orderly(status: ExitStatus) -> bool {
-    use std::os::unix::process::ExitStatusExt;
-    status.success() || status.signal() == Some(signal_hook::consts::SIGINT)
+    status.success() || signal_of(status) == Some(Signal::INT)
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{Ansi256Color, Color, Style};
-use rustix::termios::tcgetwinsize;
 use textwrap::core::display_width;
 
 use crate::audience;
 use crate::deck::Slide;
 use crate::scene::Scene;
+use crate::terminal;
 
 /// Colours that can be told from black and from white, on any projector.
 const PROGRAMS: [u8; 6] = [32, 28, 133, 166, 63, 30];
@@ -59,7 +59,7 @@ impl Screen {
     pub fn new() -> Screen {
         let terminal = io::stdout().is_terminal();
         Screen {
-            live: terminal && std::env::var("TERM").is_ok_and(|term| term != "dumb"),
+            live: terminal && terminal::redraws(),
             terminal,
             colour: AutoStream::choice(&io::stdout()) != ColorChoice::Never,
             ascii: terminal && !speaks_utf8(),
@@ -230,7 +230,7 @@ impl Screen {
 
     /// The terminal's width now: it may change.
     fn width(&self) -> Option<usize> {
-        let columns = tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col.into());
+        let columns = terminal::columns().unwrap_or(0);
         let columns = if columns == 0 { USUAL } else { columns };
         self.terminal.then(|| columns.max(LEAST))
     }

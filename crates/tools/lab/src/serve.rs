@@ -2,17 +2,15 @@
 
 use std::io::{IsTerminal, stdin};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use anyhow::{Context, Result, bail, ensure};
-use brokers::{Broker, Kind, Process, Signal};
-use signal_hook::consts::SIGINT;
+use brokers::{Broker, Kind, Process, Signal, signal_of};
 
-use crate::audience::on_signal;
+use crate::terminal::on_signal;
 
 const KINDS: [Kind; 2] = [Kind::Mosquitto, Kind::RabbitMq];
 /// How often the brokers and the command are asked whether they still run.
@@ -37,7 +35,7 @@ pub fn serve(command: &[String]) -> Result<u8> {
     }
 }
 
-fn serve_the_terminal(signals: &Receiver<i32>) -> Result<()> {
+fn serve_the_terminal(signals: &Receiver<Signal>) -> Result<()> {
     let is_free = |kind: &&Kind| {
         let port = kind.standard_port();
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
@@ -69,7 +67,7 @@ fn serve_the_terminal(signals: &Receiver<i32>) -> Result<()> {
 fn serve_a_command(
     mut command: Command,
     program: &str,
-    signals: &Receiver<i32>,
+    signals: &Receiver<Signal>,
 ) -> Result<u8> {
     let missing = KINDS.iter().filter(|kind| env::var_os(kind.variable()).is_none());
     let missing: Vec<Kind> = missing.copied().collect();
@@ -87,7 +85,7 @@ fn serve_a_command(
     let mut child = child.with_context(|| format!("cannot start {program}"))?;
     let status = wait(&mut child, &mut brokers, signals)?;
     // What a shell says of a command that a signal ended.
-    let by_signal = status.signal().map(|signal| 128 + signal);
+    let by_signal = signal_of(status).map(|signal| 128 + signal.as_raw());
     Ok(status.code().or(by_signal).and_then(|code| code.try_into().ok()).unwrap_or(1))
 }
 
@@ -96,7 +94,7 @@ fn serve_a_command(
 fn wait(
     child: &mut Process,
     brokers: &mut [Broker],
-    signals: &Receiver<i32>,
+    signals: &Receiver<Signal>,
 ) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -108,10 +106,9 @@ fn wait(
             return Err(error);
         }
         if let Ok(signal) = signals.recv_timeout(LOOK)
-            && !(signal == SIGINT && stdin().is_terminal())
+            && !(signal == Signal::INT && stdin().is_terminal())
         {
-            child
-                .signal(Signal::from_named_raw(signal).context("an unknown signal")?);
+            child.signal(signal);
         }
     }
 }
@@ -130,7 +127,7 @@ fn check(brokers: &mut [Broker]) -> Result<()> {
 fn start_all(
     kinds: &[Kind],
     start: impl Fn(Kind) -> Result<Broker> + Copy + Send + 'static,
-    signals: &Receiver<i32>,
+    signals: &Receiver<Signal>,
 ) -> Result<Option<Vec<Broker>>> {
     let begin = Instant::now();
     let (sender, started) = mpsc::channel();

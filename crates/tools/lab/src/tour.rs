@@ -14,7 +14,7 @@ use crate::backstage::Brokers;
 use crate::performance::{Performance, Stop};
 use crate::scene::{self, Scene};
 use crate::screen::Screen;
-use crate::{deck, warm};
+use crate::{deck, terminal, warm};
 
 pub const PROMPT: &str = "Enter: go on | s skip, r again, b back, q quit, ? help";
 pub const HELP: &str = "Enter: the next step, or enough of a wait. s: skip this scene. \
@@ -143,7 +143,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         true => tour.try_brokers(),
         false => tour.play(),
     }
-    audience::give_back_the_terminal();
+    terminal::give_back();
     Ok(tour.finish(all, left_out, options.warm))
 }
 

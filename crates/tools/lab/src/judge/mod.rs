@@ -1,5 +1,6 @@
 //! `lab judge`: an example's tests, with somebody else's program in the place of ours.
 
+#[cfg_attr(windows, path = "limits_windows.rs")]
 mod limits;
 mod promises;
 mod submission;
@@ -20,8 +21,8 @@ use promises::Promise;
 use submission::Submission;
 use trial::{Outcome, Trial};
 
-use crate::audience;
 use crate::scene::root;
+use crate::{audience, terminal};
 
 const PASSED: Style = AnsiColor::Green.on_default();
 const FAILED: Style = AnsiColor::Red.on_default().bold();
@@ -115,9 +116,9 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
         "nothing to judge: give --server COMMAND, --client COMMAND or --program NAME=COMMAND"
     );
     let marked = Marked::new();
-    audience::on_signal(|signal| {
+    terminal::on_signal(|signal| {
         Marked::new().sweep();
-        audience::leave(128 + signal)
+        audience::leave(128 + signal.as_raw())
     })?;
     for submission in &verdict.programs {
         match submission.try_out(&marked) {

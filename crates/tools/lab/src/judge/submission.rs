@@ -3,13 +3,12 @@
 use std::env;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use brokers::Process;
+use brokers::{Process, signal_of};
 use serde::Serialize;
 
 use super::limits::Marked;
@@ -166,10 +165,12 @@ impl Submission {
                 Ok(None) | Err(RecvTimeoutError::Disconnected) => {
                     let status = process.wait(PATIENCE)?;
                     let how = match status
-                        .map(|status| (status.code(), status.signal()))
+                        .map(|status| (status.code(), signal_of(status)))
                     {
                         Some((Some(code), _)) => format!("with exit status {code}"),
-                        Some((_, Some(signal))) => format!("by signal {signal}"),
+                        Some((_, Some(signal))) => {
+                            format!("by signal {}", signal.as_raw())
+                        }
                         _ => "its output, and runs on".to_string(),
                     };
                     bail!(
