@@ -1,4 +1,5 @@
 //! What is started ends, whatever happens, and nothing else does.
+#![cfg(unix)] // Process groups and signals are Unix's.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};

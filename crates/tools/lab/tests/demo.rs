@@ -1,4 +1,5 @@
 //! Runs the demo without a terminal, as CI does: nothing waits, and all is checked.
+#![cfg(target_os = "linux")] // It looks for processes in /proc.
 
 #[path = "../../claims/tests/procfs/mod.rs"]
 mod procfs;

@@ -1,4 +1,5 @@
 //! Runs the demo at a terminal, as a lecturer does: keys, waits, and what the class sees.
+#![cfg(target_os = "linux")] // It makes terminals of its own, and looks into /proc.
 
 #[path = "../../claims/tests/procfs/mod.rs"]
 mod procfs;
