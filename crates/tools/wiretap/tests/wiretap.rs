@@ -1,5 +1,6 @@
 //! Starts the real wiretap between clients and servers of the test, and compares what
 //! it lets through, and what it prints, with what it was asked for.
+#![cfg(unix)] // A signal makes the wiretap end and print its summary.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
