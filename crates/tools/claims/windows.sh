@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the examples for Windows and runs their tests under Wine: a second best for
-# those who have no Windows at hand. Debian or Ubuntu on x86_64, 4 GB of disk, rustup.
+# Builds the examples for Windows, runs their tests under Wine, and plays their scenes: a
+# second best for those who have no Windows at hand. Debian or Ubuntu on x86_64, 4 GB of
+# disk, rustup.
 # Usage: windows.sh                 every example
 #        windows.sh tcp-echo ...    some of them
 # MQTT_URL and AMQP_URL name brokers, as `cargo lab brokers -- windows.sh` sets them.
@@ -55,7 +56,14 @@ printf '#!/bin/sh\nexec timeout 300 "%s" "$@"\n' "$wine" >"$work/wine"
 chmod +x "$work/wine"
 step "Wine is ready"
 
-# 3. The tests. Wine's own exit status says little, so their last lines judge.
+# 3. The tests. Wine's own exit status says little, so their last lines judge. What these
+# tests need is not Wine's: it ends a connection in order before it resets it, does not
+# tell a waiting UDP socket that a port is closed, and stalls while much goes both ways.
+not_by_wine="an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else
+    a_closed_port_is_noticed_at_once
+    eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly"
+skip=
+for test in $not_by_wine; do skip="$skip --skip $test"; done
 export CARGO_TARGET_DIR="$work/target"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$work/wine"
@@ -64,14 +72,65 @@ log=$work/log.txt
 : >"$log"
 for example in "$@"; do
     step "$example"
-    cargo test -j 2 --no-fail-fast --target $target -p "$example" 2>&1 | tee -a "$log" |
+    # `skip` holds several words.
+    # shellcheck disable=SC2086
+    cargo test -j 2 --no-fail-fast --target $target -p "$example" -- $skip 2>&1 |
+        tee -a "$log" |
         grep --line-buffered -E "^(error|test .* FAILED|test result)|panicked at|^ +Running" ||
         true
 done
+
+# 4. The scenes. There is no cargo for Wine: this one runs what is built.
+programs=$CARGO_TARGET_DIR/$target/debug
+cat >"$work/cargo.c" <<'END'
+#include <stdlib.h>
+#include <wchar.h>
+#include <windows.h>
+/* cargo run -q -p PACKAGE [--bin PROGRAM] [-- ARGUMENTS] */
+int wmain(int count, wchar_t **words)
+{
+    static wchar_t line[32768];
+    const wchar_t *package = L"", *program = NULL;
+    const wchar_t *arguments = wcsstr(GetCommandLineW(), L" -- ");
+    STARTUPINFOW startup = {sizeof startup};
+    PROCESS_INFORMATION child;
+    DWORD status;
+    if (count > 1 && !wcscmp(words[1], L"build")) return 0;
+    for (int i = 1; i + 1 < count && wcscmp(words[i], L"--"); i++) {
+        if (!wcscmp(words[i], L"-p")) package = words[i + 1];
+        if (!wcscmp(words[i], L"--bin")) program = words[i + 1];
+    }
+    swprintf(line, 32768, L"%ls\\%ls%ls.exe %ls", _wgetenv(L"PROGRAMS"),
+             program ? L"" : L"default\\", program ? program : package,
+             arguments ? arguments + 4 : L"");
+    GetStartupInfoW(&startup);
+    if (!CreateProcessW(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &child))
+        return 101;
+    WaitForSingleObject(child.hProcess, INFINITE);
+    GetExitCodeProcess(child.hProcess, &status);
+    return status;
+}
+END
+mkdir -p "$work/bin" "$programs/default"
+x86_64-w64-mingw32-gcc -municode -O -o "$work/bin/cargo.exe" "$work/cargo.c"
+step "the scenes of $*"
+# shellcheck disable=SC2046
+cargo build -q -j 2 --target $target -p lab -p wiretap $(printf -- '-p %s ' "$@")
+for manifest in crates/*/Cargo.toml crates/tools/wiretap/Cargo.toml; do
+    folder=${manifest%/Cargo.toml}
+    program=$(sed -n 's/^default-run = "\(.*\)"/\1/p' "$manifest")
+    program=$programs/${program:-${folder##*/}}.exe
+    if [ -e "$program" ]; then cp "$program" "$programs/default/${folder##*/}.exe"; fi
+done
+WINEPATH="Z:$work/bin" PROGRAMS="Z:$programs" timeout 900 "$wine" "$programs/lab.exe" \
+    demo "$@" </dev/null >"$work/scenes.txt" 2>&1 || true
+sed -n '/^Played /,$p' "$work/scenes.txt"
+
 count() { grep -cE "$1" "$log" || true; }
 started=$(count '^ +Running ')
 well=$(count '^test result: ok')
 step "$(count '^test .* ok$') tests passed, $(count '^test .* FAILED$') failed;" \
     "$well of $started files of tests went well"
-echo "All that they printed: ${log#"$PWD"/}"
-[ "$(count 'could not compile')" = 0 ] && [ "$started" -gt 0 ] && [ "$well" = "$started" ]
+echo "All that they printed: ${log#"$PWD"/}, ${work#"$PWD"/}/scenes.txt"
+! grep -q '^Error' "$work/scenes.txt" && [ "$(count 'could not compile')" = 0 ] &&
+    [ "$started" -gt 0 ] && [ "$well" = "$started" ]
