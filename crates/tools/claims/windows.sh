@@ -86,6 +86,7 @@ cat >"$work/cargo.c" <<'END'
 #include <stdlib.h>
 #include <wchar.h>
 #include <windows.h>
+static BOOL WINAPI go_on(DWORD event) { return event == CTRL_C_EVENT; }
 /* cargo run -q -p PACKAGE [--bin PROGRAM] [-- ARGUMENTS] */
 int wmain(int count, wchar_t **words)
 {
@@ -103,6 +104,7 @@ int wmain(int count, wchar_t **words)
     swprintf(line, 32768, L"%ls\\%ls%ls.exe %ls", _wgetenv(L"PROGRAMS"),
              program ? L"" : L"default\\", program ? program : package,
              arguments ? arguments + 4 : L"");
+    SetConsoleCtrlHandler(go_on, TRUE);
     GetStartupInfoW(&startup);
     if (!CreateProcessW(NULL, line, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &child))
         return 101;

@@ -26,8 +26,8 @@ pub use broker::Broker;
 #[cfg(unix)]
 pub use broker::free_port;
 pub use kind::Kind;
-#[cfg(windows)]
-pub use process::Signal;
 pub use process::{Process, signal_of};
+#[cfg(windows)]
+pub use process::{Signal, interrupt};
 #[cfg(unix)]
 pub use rustix::process::Signal;

@@ -1,10 +1,16 @@
 //! A process that cannot be forgotten, and what it prints.
 
-use std::fmt;
-use std::io;
+use std::os::windows::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
+
+use windows_sys::Win32::Foundation::STATUS_CONTROL_C_EXIT;
+use windows_sys::Win32::System::Console::{
+    AttachConsole, CTRL_C_EVENT, FreeConsole, GenerateConsoleCtrlEvent,
+    SetConsoleCtrlHandler,
+};
+use windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
 
 use crate::job::Job;
 use crate::{lifeline, lines};
@@ -12,8 +18,8 @@ use crate::{lifeline, lines};
 /// How often a process that is waited for is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Windows has no signals that could be sent to a program without a console of its own:
-/// each of them ends it.
+/// Windows has no signals but Ctrl-C, for all programs at a console: see `interrupt`. The
+/// others end a program at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Signal(i32);
 
@@ -36,7 +42,14 @@ pub struct Process {
 }
 
 impl Process {
+    /// Starts a command at a console of its own, which has no window: Ctrl-C at the
+    /// console of this process does not reach it.
     pub fn start(command: &mut Command) -> io::Result<Process> {
+        Process::start_at_the_terminal(command.creation_flags(CREATE_NO_WINDOW))
+    }
+
+    /// Starts a command at this console, where Ctrl-C reaches it.
+    pub fn start_at_the_terminal(command: &mut Command) -> io::Result<Process> {
         // What the program starts before it belongs to the job ends at the latest with
         // this process.
         lifeline::tie()?;
@@ -44,11 +57,6 @@ impl Process {
         let process = Process { child, job, status: None };
         process.job.add(&process.child)?;
         Ok(process)
-    }
-
-    /// Ctrl-C reaches every program at the console.
-    pub fn start_at_the_terminal(command: &mut Command) -> io::Result<Process> {
-        Process::start(command)
     }
 
     pub fn id(&self) -> u32 {
@@ -120,7 +128,23 @@ impl fmt::Debug for Process {
     }
 }
 
+/// Presses Ctrl-C at the console of another process. A process has one console only, and
+/// this one gives its own up: it is for a helper that does nothing else.
+pub fn interrupt(process: u32) -> io::Result<()> {
+    // SAFETY: none of these has a pointer but the null one, which means Ctrl-C itself.
+    let results = unsafe {
+        FreeConsole();
+        let attached = AttachConsole(process);
+        // Not for this process, which is at that console too now.
+        SetConsoleCtrlHandler(None, 1);
+        [attached, GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0)]
+    };
+    if results.contains(&0) { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// What was ended from outside, as far as an exit status can tell.
 pub fn signal_of(status: ExitStatus) -> Option<Signal> {
-    (status.code() == Some(1)).then_some(Signal::INT)
+    [Some(1), Some(STATUS_CONTROL_C_EXIT)]
+        .contains(&status.code())
+        .then_some(Signal::INT)
 }

@@ -58,6 +58,10 @@ enum Command {
     /// Becomes a command, within the limits of a program that is judged
     #[command(hide = true)]
     Limited(judge::Limited),
+    /// Presses Ctrl-C at the console of a process
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Interrupt { process: u32 },
     /// Starts a private Mosquitto and a private RabbitMQ, and ends them
     ///
     /// Both listen on 127.0.0.1 only, keep what they write in a folder of their own,
@@ -79,6 +83,10 @@ fn main() -> Result<ExitCode> {
         Some(Command::Judge(arguments)) => judge::judge(&arguments)
             .map(|passed| if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Some(Command::Limited(limited)) => Err(judge::run_limited(&limited)),
+        #[cfg(windows)]
+        Some(Command::Interrupt { process }) => {
+            Ok(brokers::interrupt(process).map(|()| ExitCode::SUCCESS)?)
+        }
         Some(Command::Demo(options)) => {
             let result = tour::run(&options);
             // What Ctrl-C made fail is not to be told.

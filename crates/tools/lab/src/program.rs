@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use brokers::{Process, Signal, signal_of};
 
-use crate::scene;
+use crate::{scene, terminal};
 
 /// How long a program may take to end when it is asked to.
 pub const ENDING: Duration = Duration::from_secs(5);
@@ -135,7 +135,7 @@ impl Program {
 
     /// Asks the program to end, as Ctrl-C does.
     pub fn interrupt(&self) {
-        self.process.signal(Signal::INT);
+        terminal::interrupt(&self.process);
     }
 
     /// Ends the program, and all that it started, as a power cut would.

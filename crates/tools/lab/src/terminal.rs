@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::{io, thread};
 
 use anyhow::Result;
-use brokers::Signal;
+use brokers::{Process, Signal};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize,
     tcsetattr,
@@ -51,4 +51,9 @@ pub fn on_signal(act: impl Fn(Signal) + Send + 'static) -> Result<()> {
         signals.forever().filter_map(Signal::from_named_raw).for_each(act);
     });
     Ok(())
+}
+
+/// What Ctrl-C does to a program and all that it started.
+pub fn interrupt(process: &Process) {
+    process.signal(Signal::INT);
 }

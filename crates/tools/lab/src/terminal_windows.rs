@@ -1,11 +1,12 @@
 //! What systems do differently at a terminal: single keys, its width, signals.
 
 use std::os::windows::io::AsRawHandle;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::{io, mem};
+use std::{env, io, mem};
 
 use anyhow::Result;
-use brokers::Signal;
+use brokers::{Process, Signal};
 use windows_sys::Win32::System::Console::{
     CONSOLE_SCREEN_BUFFER_INFO, ENABLE_ECHO_INPUT, ENABLE_LINE_INPUT, GetConsoleMode,
     GetConsoleScreenBufferInfo, SetConsoleMode,
@@ -65,4 +66,17 @@ pub fn redraws() -> bool {
 pub fn on_signal(act: impl Fn(Signal) + Send + 'static) -> Result<()> {
     ctrlc::set_handler(move || act(Signal::INT))?;
     Ok(())
+}
+
+/// What Ctrl-C does to a program and all that it started. A helper presses it, since that
+/// takes the program's console.
+pub fn interrupt(process: &Process) {
+    let helper = env::current_exe().and_then(|lab| {
+        let process = process.id().to_string();
+        let mut helper = Command::new(lab);
+        helper.args(["interrupt", &process]).stderr(Stdio::null()).status()
+    });
+    if !helper.is_ok_and(|status| status.success()) {
+        process.kill();
+    }
 }
