@@ -1,5 +1,7 @@
 //! What a real network does: pieces, limits, and peers that are slow, vanish, or mean
 //! harm. It judges a program by its behaviour alone.
+// Some tests need what only Linux or Unix has.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 
 mod program;
 

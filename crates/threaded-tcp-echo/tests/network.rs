@@ -1,5 +1,7 @@
 //! What a real network does to the programs: pieces, limits, slow, vanishing and
 //! hostile peers.
+// Some tests need what only Linux or Unix has.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 
 mod program;
 
