@@ -166,6 +166,9 @@ fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
         assert_eq!(ended.code, Some(1), "{wrong}: {}", ended.errors);
         assert!(ended.errors.contains(wrong), "it names {wrong}: {}", ended.errors);
     }
+    // The most likely slip: no port.
+    let ended = Program::run(client, &["127.0.0.1"]);
+    assert!(ended.errors.contains("HOST:PORT"), "{}", ended.errors);
 }
 
 #[cfg(unix)]

@@ -261,4 +261,15 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     assert_eq!(client.code, Some(1));
     // It does not wait for the end of a stream that has none.
     assert!(client.errors.contains("a wrong echo: xxx"), "{}", client.errors);
+
+    // Closing with nothing to linger for sends a reset, which is no timeout.
+    let (resetting, _thread) = start_fake_server(|mut connection| {
+        let _ = connection.read_to_end(&mut Vec::new());
+        SockRef::from(&connection).set_linger(Some(Duration::ZERO)).unwrap();
+    });
+    let client = run_client(resetting, &[]);
+    assert_eq!(client.code, Some(1));
+    for wrong in ["within", "timed out"] {
+        assert!(!client.errors.contains(wrong), "{}", client.errors);
+    }
 }

@@ -664,6 +664,10 @@ fn a_missing_a_half_and_an_endless_reply_are_errors() {
                 "{}",
                 client.errors
             );
+            if sent.is_empty() {
+                let why = "the server has ended the stream";
+                assert!(client.errors.contains(why), "{}", client.errors);
+            }
         }
         let (server, _thread) =
             start_fake_server(
@@ -734,6 +738,10 @@ fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
         assert_eq!(client.code, Some(1));
         let error = format!("cannot connect to {name}");
         assert!(client.errors.contains(&error), "{}", client.errors);
+        // The most likely slip: a request where the address belongs.
+        let client = Program::run(program, &["get greeting"]);
+        assert_eq!(client.code, Some(1));
+        assert!(client.errors.contains("HOST:PORT"), "{}", client.errors);
     }
 }
 

@@ -106,6 +106,14 @@ fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     let client = env!("CARGO_BIN_EXE_threaded-tcp-client");
     assert_eq!(Program::run(client, &["--no-such-flag"]).code, Some(2));
     assert_eq!(Program::run(client, &["--hold", "soon"]).code, Some(2));
+    // A connection needs a port of its own, and there are no more.
+    for count in ["0", "65536"] {
+        assert_eq!(
+            Program::run(client, &["--clients", count]).code,
+            Some(2),
+            "{count}"
+        );
+    }
     let server = env!("CARGO_BIN_EXE_threaded-tcp-server");
     assert_eq!(Program::run(server, &["localhost:65432"]).code, Some(2));
     assert_eq!(Program::run(server, &["--max-clients", "0"]).code, Some(2));

@@ -8,7 +8,7 @@
 //!           2$ cargo run -p async-tcp-echo --bin async-tcp-client -- --clients 1000
 //! See:      `Received echo: Hello, world`, then `1000 of 1000 echoed`.
 
-use std::{io, io::ErrorKind, net::SocketAddr, num::NonZeroU64, time::Duration};
+use std::{io, io::ErrorKind, net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -20,7 +20,7 @@ use tokio::{task::JoinSet, time::sleep, time::timeout};
 async fn main() -> Result<()> {
     let Arguments { server, message, clients, hold } = Arguments::parse();
     // Each connection is an open file, and many systems allow a program only 1,024.
-    rlimit::increase_nofile_limit(clients.get().saturating_add(64))?;
+    rlimit::increase_nofile_limit(u64::from(clients.get()) + 64)?;
     let found = lookup_host(&server).await;
     let found: Vec<_> = found.context(format!("cannot look up {server}"))?.collect();
     let client = |_| talk(found.clone(), message.clone(), hold);
@@ -64,9 +64,9 @@ struct Arguments {
     /// What to send
     #[arg(default_value = "Hello, world")]
     message: String,
-    /// Connections to open
+    /// Connections to open, at most 65535: each needs a port of its own
     #[arg(long, value_name = "N", default_value = "1")]
-    clients: NonZeroU64,
+    clients: NonZeroU16,
     /// Seconds to keep the connections open before sending
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     hold: u64,

@@ -36,7 +36,7 @@ async fn serve(mut connection: TcpStream, peer: SocketAddr) -> io::Result<()> {
     println!("Connected by {peer}");
     let mut buffer = [0; 1024]; // A maximum. Reads need not match the peer's writes.
     loop {
-        // Waits until bytes arrive. None arrive once the client has stopped sending.
+        // Waits until bytes arrive. No bytes: the client has stopped sending.
         let length = connection.read(&mut buffer).await?;
         if length == 0 {
             println!("Closing connection with {peer}");
@@ -67,7 +67,7 @@ async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     rlimit::increase_nofile_limit(16_384)?;
     let listener = TcpListener::bind(address).await?;
     let tcp = SockRef::from(&listener);
-    // A client that loses its power never says so: after a minute the kernel asks.
+    // A client that loses power never says so: after a silent minute the kernel asks.
     tcp.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
     // Without this a short piece waits up to 40 ms until the last is acknowledged.
     tcp.set_tcp_nodelay(true)?;

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { server, message } = Arguments::parse();
-    let addresses = lookup_host(&server).await;
+    let found = lookup_host(&server).await;
+    let found = found.context(format!("cannot look up {server} as HOST:PORT"))?;
     let mut result = Err(anyhow!("the name has no address"));
-    for address in addresses.with_context(|| format!("cannot look up {server}"))? {
+    for address in found {
         result = ask(address, message.as_bytes()).await;
         if result.is_ok() {
             break;
@@ -37,7 +38,7 @@ async fn ask(server: SocketAddr, message: &[u8]) -> Result<()> {
     let mut buffer = vec![0; 65_535]; // Longer ones would be cut off, silently.
     for attempt in 1..=3 {
         // Succeeds even if nobody is there.
-        socket.send(message).await.map_err(|e| cannot("send one datagram", e))?;
+        socket.send(message).await.map_err(|e| cannot("send the datagram", e))?;
         // Waits for a datagram. When the time is up the waiting is cancelled.
         match timeout(REPLY_TIMEOUT, socket.recv(&mut buffer)).await {
             Ok(Ok(n)) => return check(&buffer[..n], message, socket.peer_addr()?),

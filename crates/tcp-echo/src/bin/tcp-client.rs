@@ -13,7 +13,7 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 fn main() -> Result<()> {
     let Arguments { server, message, hold } = Arguments::parse();
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     // Blocks until the end of the stream: an echo may arrive in pieces. One byte more
     // than expected is enough to see that a reply is wrong.
     let mut reply = connection.take(message.len() as u64 + 1);
-    reply.read_to_end(&mut echo).context("no end of the echo within 30 s")?;
+    reply.read_to_end(&mut echo).map_err(timeout).context("no whole echo")?;
     ensure!(echo == message.as_bytes(), "a wrong echo: {:.200}", printable(&echo));
     println!("Received echo: {:.200}", printable(&echo));
     Ok(())
@@ -37,17 +37,14 @@ fn main() -> Result<()> {
 fn connect(server: &str) -> io::Result<TcpStream> {
     let mut result = Err(io::Error::new(ErrorKind::NotFound, "no address"));
     for address in server.to_socket_addrs()? {
-        result = connect_to(address);
-        if result.is_ok() {
-            break;
-        }
+        // Tries the next address only while none has accepted.
+        result = result.or_else(|_| connect_to(address));
     }
     result
 }
 
 fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_read_timeout(Some(TURN_TIMEOUT))?;
     socket.set_write_timeout(Some(TURN_TIMEOUT))?;
     // Blocks until the handshake is done: three segments connect both sides.
@@ -83,8 +80,17 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 const HINT: &str = " (is the server running? cargo run -p tcp-echo)";
 
 fn cannot_connect(server: &str, why: io::Error) -> anyhow::Error {
-    let hint = if why.kind() == ErrorKind::ConnectionRefused { HINT } else { "" };
+    let hint = match why.kind() {
+        ErrorKind::ConnectionRefused => HINT,
+        ErrorKind::InvalidInput => " (it must be HOST:PORT)",
+        _ => "",
+    };
     anyhow::Error::new(why).context(format!("cannot connect to {server}{hint}"))
+}
+
+/// Unix reports a timeout as "Resource temporarily unavailable".
+fn timeout(why: io::Error) -> io::Error {
+    if why.kind() == ErrorKind::WouldBlock { ErrorKind::TimedOut.into() } else { why }
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

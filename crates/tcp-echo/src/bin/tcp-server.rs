@@ -36,7 +36,7 @@ fn serve_next_client(listener: &TcpListener) -> Result<()> {
     let lost = || format!("Lost connection with {peer}");
     let mut buffer = [0; 1024]; // A maximum. Reads need not match the peer's writes.
     loop {
-        // Blocks until bytes arrive. None arrive once the client has stopped sending.
+        // Blocks until bytes arrive. No bytes: the client has stopped sending.
         let length = connection.read(&mut buffer).with_context(lost)?;
         if length == 0 {
             break;
@@ -74,7 +74,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Windows the same option would let another program take the port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    // A client that loses its power never says so: after a minute the kernel asks.
+    // A client that loses power never says so: after a silent minute the kernel asks.
     let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
     socket.set_tcp_keepalive(&silence)?;
     // Without this a short piece waits up to 40 ms until the last is acknowledged.

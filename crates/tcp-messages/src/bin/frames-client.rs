@@ -71,8 +71,8 @@ struct Arguments {
 
 const MEMBERS: [&str; 3] = ["do", "key", "value"];
 const REQUESTS: [&str; 3] = ["set greeting Hello, world", "get greeting", "list"];
-/// If both sides only sent, and neither read, both would wait: the replies to so many
-/// requests fit the kernel's buffers.
+/// If both sides only sent and neither read, both would block. The replies to this
+/// many requests fit into the buffers of the kernel.
 const AT_ONCE: usize = 10;
 const MAX_FRAME: usize = 32 * 1024; // Bytes of a request or a reply.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,7 +104,11 @@ const HINT: &str =
     " (is the server running? cargo run -p tcp-messages --bin frames-server)";
 
 fn cannot_connect(server: &str, why: io::Error) -> Error {
-    let hint = if why.kind() == ErrorKind::ConnectionRefused { HINT } else { "" };
+    let hint = match why.kind() {
+        ErrorKind::ConnectionRefused => HINT,
+        ErrorKind::InvalidInput => " (it must be HOST:PORT)",
+        _ => "",
+    };
     Error::new(why).context(format!("cannot connect to {server}{hint}"))
 }
 

@@ -1,4 +1,4 @@
-//! The store of `lines-server` behind frames: a length, then so many bytes of JSON.
+//! The store of `lines-server` behind frames: a length, then that many bytes of JSON.
 //!
 //! Contract: binds ADDR:PORT; expects frames: 4 bytes of length, big-endian, and JSON
 //!           such as `{"do":"get","key":"greeting"}`; answers each with a frame, in
@@ -26,13 +26,13 @@ async fn main() -> Result<()> {
     rlimit::increase_nofile_limit(1100)?; // Each client is an open file.
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-    SockRef::from(&listener).listen(4096)?; // Else a rush of clients is turned away.
+    SockRef::from(&listener).listen(4096)?; // Room for a rush of clients.
     println!("Frames server listening on {}", listener.local_addr()?);
     let store = Arc::new(Store::default());
     loop {
         if let Err(error) = start_task(&listener, &store).await {
             eprintln!("Cannot serve a client: {error}");
-            sleep(Duration::from_millis(100)).await; // What failed may pass.
+            sleep(Duration::from_millis(100)).await; // The cause may pass.
         }
     }
 }
@@ -49,7 +49,7 @@ async fn serve(client: TcpStream, peer: SocketAddr, store: Arc<Store>) -> Result
         timeout(PATIENCE, frames.send(reply.to_string().as_bytes())).await??;
     }
     frames.get_mut().shutdown().await?;
-    // To close while bytes are unread is a reset, which may destroy the last replies.
+    // Closing with bytes unread sends a reset, which may destroy the last replies.
     let _ = timeout(PATIENCE, copy(frames.get_mut(), &mut sink())).await;
     println!("Closing connection with {peer}");
     Ok(())
@@ -59,7 +59,7 @@ async fn serve(client: TcpStream, peer: SocketAddr, store: Arc<Store>) -> Result
 fn answer(frame: &[u8], peer: SocketAddr, store: &Store) -> Result<Value> {
     println!("Received from {peer}: {:.200}", printable(frame));
     let request: Value = serde_json::from_slice(frame)?;
-    let text = |name| request[name].as_str().context(format!("no text '{name}'"));
+    let text = |name| request[name].as_str().context(format!("no string '{name}'"));
     let mut store = store.lock().expect("no task panics while it has the lock");
     Ok(match text("do")? {
         "set" => {
@@ -105,7 +105,7 @@ async fn start_task(listener: &TcpListener, store: &Arc<Store>) -> Result<()> {
     let (client, peer) = listener.accept().await?;
     // Without this a short reply waits, up to 40 ms, until the last is acknowledged.
     client.set_nodelay(true)?;
-    // A client that loses its power never says so: after a minute the kernel asks.
+    // A client that loses power never says so: after a silent minute the kernel asks.
     let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
     SockRef::from(&client).set_tcp_keepalive(&silence)?;
     println!("Connected by {peer}");

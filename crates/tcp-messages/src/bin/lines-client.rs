@@ -47,6 +47,7 @@ fn receive(reader: &mut impl BufRead) -> Result<String> {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => ErrorKind::TimedOut.into(),
         _ => error,
     })?;
+    ensure!(!line.is_empty(), "the server has ended the stream");
     ensure!(line.ends_with(b"\n"), "no line end after {} bytes", line.len());
     let reply = printable(line.trim_ascii_end());
     println!("Received: {reply}");
@@ -72,8 +73,8 @@ struct Arguments {
 }
 
 const REQUESTS: [&str; 3] = ["set greeting Hello, world", "get greeting", "list"];
-/// If both sides only sent, and neither read, both would wait: the replies to so many
-/// requests fit the kernel's buffers.
+/// If both sides only sent and neither read, both would block. The replies to this
+/// many requests fit into the buffers of the kernel.
 const AT_ONCE: usize = 10;
 const MAX_LINE: u64 = 4096; // Bytes of a reply, with the line end.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,7 +100,11 @@ fn connect(server: &str) -> io::Result<TcpStream> {
 const HINT: &str = " (is the server running? cargo run -p tcp-messages)";
 
 fn cannot_connect(server: &str, why: io::Error) -> Error {
-    let hint = if why.kind() == ErrorKind::ConnectionRefused { HINT } else { "" };
+    let hint = match why.kind() {
+        ErrorKind::ConnectionRefused => HINT,
+        ErrorKind::InvalidInput => " (it must be HOST:PORT)",
+        _ => "",
+    };
     Error::new(why).context(format!("cannot connect to {server}{hint}"))
 }
 

@@ -20,13 +20,13 @@ fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}"))?;
-    SockRef::from(&listener).listen(4096)?; // Else a rush of clients is turned away.
+    SockRef::from(&listener).listen(4096)?; // Room for a rush of clients.
     println!("Lines server listening on {}", listener.local_addr()?);
     let store = Arc::new(Store::default());
     loop {
         if let Err(error) = start_thread(&listener, store.clone()) {
             eprintln!("Cannot serve a client: {error}");
-            thread::sleep(Duration::from_millis(100)); // What failed may pass.
+            thread::sleep(Duration::from_millis(100)); // The cause may pass.
         }
     }
 }
@@ -46,7 +46,7 @@ fn serve(mut client: &TcpStream, peer: SocketAddr, store: &Store) -> io::Result<
         line.clear();
     }
     client.shutdown(Shutdown::Write)?;
-    // To close while bytes are unread is a reset, which may destroy the last replies.
+    // Closing with bytes unread sends a reset, which may destroy the last replies.
     client.set_read_timeout(Some(Duration::from_secs(4)))?;
     let _ = io::copy(&mut reader, &mut io::sink());
     Ok(())
@@ -54,9 +54,9 @@ fn serve(mut client: &TcpStream, peer: SocketAddr, store: &Store) -> io::Result<
 
 /// Does what one line asks for, and returns the reply.
 fn answer(line: &[u8], store: &Store) -> Result<String> {
-    let line = line.strip_suffix(b"\n").context("no line end within 4096 bytes")?;
+    let line = line.strip_suffix(b"\n").context("no line end, or too long")?;
     let line = str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))?;
-    ensure!(!line.contains(char::is_control), "a control character");
+    ensure!(!line.contains(char::is_control), "control characters are not allowed");
     let mut store = store.lock().expect("no thread panics while it has the lock");
     Ok(match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
         ["set", key, value] => {
@@ -102,7 +102,7 @@ fn start_thread(listener: &TcpListener, store: Arc<Store>) -> Result<()> {
     // Without this a short reply waits, up to 40 ms, until the last is acknowledged.
     client.set_nodelay(true)?;
     client.set_write_timeout(Some(Duration::from_secs(4)))?;
-    // A client that loses its power never says so: after a minute the kernel asks.
+    // A client that loses power never says so: after a silent minute the kernel asks.
     let silence = TcpKeepalive::new().with_time(Duration::from_secs(60));
     SockRef::from(&client).set_tcp_keepalive(&silence)?;
     println!("Connected by {peer}");

@@ -10,7 +10,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::{thread, time::Duration};
+use std::{num::NonZeroU16, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     thread::scope(|scope| {
         let client = || talk(&server, message.as_bytes(), hold);
         let start = |_| thread::Builder::new().spawn_scoped(scope, client);
-        let threads: io::Result<Vec<_>> = (0..clients).map(start).collect();
+        let threads: io::Result<Vec<_>> = (0..clients.get()).map(start).collect();
         let threads = threads.context("cannot start one more thread")?;
         // Blocks until every thread has ended. The first error becomes the program's.
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
@@ -36,7 +36,7 @@ fn talk(server: &str, message: &[u8], hold: u64) -> Result<()> {
     let mut echo = Vec::new();
     // One byte more than expected is enough to see that a reply is wrong.
     let mut reply = connection.take(message.len() as u64 + 1);
-    reply.read_to_end(&mut echo).context("no end of the echo within 5 s")?;
+    reply.read_to_end(&mut echo).context("no whole echo (5 s of silence at most)")?;
     ensure!(echo == message, "a wrong echo: {:.200}", printable(&echo));
     println!("Received echo: {:.200}", printable(&echo));
     Ok(())
@@ -57,9 +57,9 @@ struct Arguments {
     /// What to send
     #[arg(default_value = "Hello, world")]
     message: String,
-    /// Connections to open
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    clients: u32,
+    /// Connections to open, at most 65535: each needs a port of its own
+    #[arg(long, value_name = "N", default_value = "1")]
+    clients: NonZeroU16,
     /// Seconds to keep the connections open before sending
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     hold: u64,

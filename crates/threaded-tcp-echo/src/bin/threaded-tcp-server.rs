@@ -84,7 +84,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     let tcp = SockRef::from(&listener);
-    // A client that loses its power never says so: after a minute the kernel asks.
+    // A client that loses power never says so: after a silent minute the kernel asks.
     tcp.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
     // Without this a short piece waits up to 40 ms until the last is acknowledged.
     tcp.set_tcp_nodelay(true)?;

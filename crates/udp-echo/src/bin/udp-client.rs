@@ -16,9 +16,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 fn main() -> Result<()> {
     let Arguments { server, message } = Arguments::parse();
-    let addresses = server.to_socket_addrs();
+    let found = server.to_socket_addrs();
+    let found = found.context(format!("cannot look up {server} as HOST:PORT"))?;
     let mut result = Err(anyhow!("the name has no address"));
-    for address in addresses.with_context(|| format!("cannot look up {server}"))? {
+    for address in found {
         // Asks the next address only while none has answered.
         result = result.or_else(|_| ask(address, message.as_bytes()));
     }
@@ -32,7 +33,7 @@ fn ask(server: SocketAddr, message: &[u8]) -> Result<()> {
     let mut buffer = vec![0; 65_535]; // Longer ones would be cut off, silently.
     for attempt in 1..=3 {
         // Succeeds even if nobody is there.
-        socket.send_to(message, server).context("cannot send it as one datagram")?;
+        socket.send_to(message, server).context("cannot send the datagram")?;
         let deadline = Instant::now() + REPLY_TIMEOUT; // Receiving blocks until then.
         while Instant::now() < deadline {
             match socket.recv_from(&mut buffer) {

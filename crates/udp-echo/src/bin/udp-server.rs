@@ -37,7 +37,7 @@ fn main() -> Result<()> {
 /// Sends a datagram back to its sender, unless the sender's address is a trap.
 fn answer(socket: &UdpSocket, datagram: &[u8], peer: SocketAddr, port: u16) {
     // The address can be forged. Port 0 cannot be answered. An answer to the server's
-    // own port would come back to it, and go round for ever.
+    // own port would come back to it, and circle forever.
     if [0, port].contains(&peer.port()) {
         eprintln!("Ignored a datagram that claims to be from {peer}");
         return;
@@ -62,7 +62,7 @@ struct Arguments {
     address: SocketAddr,
 }
 
-/// Room for the largest datagram. The kernel cuts off what does not fit, silently.
+/// Room for the largest datagram. Unix silently cuts off what does not fit.
 const MAX_DATAGRAM: usize = 65_535;
 /// What makes receiving fail may need time to pass.
 const PAUSE: Duration = Duration::from_millis(100);
