@@ -77,6 +77,7 @@ fn start_with_few_files(arguments: &str) -> Program {
 }
 
 /// No draft: it is about the client.
+/// Hint: A name can stand for several addresses, and the first one need not answer.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -88,6 +89,8 @@ fn a_name_is_looked_up_and_every_address_tried() {
 
 /// A server that is not started is one cause of many.
 /// No draft: it is about the client.
+/// Hint: Only a refused connection suggests that no server is running; look at the
+/// kind of the error.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -101,6 +104,8 @@ fn the_hint_is_given_only_where_it_fits() {
 }
 
 /// Claims 37 and 46: whatever one client does, the others are served at once.
+/// Hint: Which call waits for one client while the others want something?
+/// Wiretap: --cut-after 20B
 #[test]
 fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -121,6 +126,8 @@ fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
 }
 
 /// No draft: it is about the client.
+/// Hint: Which calls of the client can wait for ever, and what bounds them?
+/// Wiretap: --freeze 60s
 #[test]
 fn a_silent_and_a_dripping_server_do_not_hold_the_client_for_long() {
     let (silent, _thread) = start_fake_server(|mut connection| {
@@ -141,6 +148,7 @@ fn a_silent_and_a_dripping_server_do_not_hold_the_client_for_long() {
 }
 
 /// Claim 23 for a client that never reads: the server stops reading from it.
+/// Hint: Where are the echoes kept that the client does not read?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_never_reads_takes_no_memory_of_the_server() {
@@ -155,6 +163,8 @@ fn a_client_that_never_reads_takes_no_memory_of_the_server() {
     assert!(grown < 512, "{grown} kB more");
 }
 
+/// Hint: Accepting can fail; should that end the server, or make it try again without
+/// a pause?
 #[cfg(unix)]
 #[test]
 fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
@@ -171,6 +181,8 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
 }
 
 /// No draft: it is about the client.
+/// Hint: Not every failed connection is the fault of the server; look at the kind of
+/// the error.
 #[cfg(unix)]
 #[test]
 fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
@@ -186,6 +198,7 @@ fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
 }
 
 /// No draft: it is about the client.
+/// Hint: One failed connection is no reason to forget the others.
 #[test]
 fn the_client_counts_the_echoes_that_came_when_one_does_not() {
     let (fake, _thread) = start_fake_server(|mut connection| {
@@ -200,6 +213,8 @@ fn the_client_counts_the_echoes_that_came_when_one_does_not() {
 }
 
 /// Claim 23: one write may send only a part; the server goes on until all is sent.
+/// Hint: What does one write return when the buffer of the connection is almost full?
+/// Wiretap: --rate 500kB/s
 #[test]
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -230,6 +245,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
 
 /// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle
 /// of a character.
+/// Hint: What are the bytes, text or bytes, and when does that matter?
+/// Wiretap: --slice 1 --rate 20B/s
 #[test]
 fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -244,6 +261,8 @@ fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     server.wait_for(&format!("Received from {peer}: \u{fffd}b"));
 }
 
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
 #[test]
 fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -256,6 +275,8 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
 }
 
 /// Claim 27: without SO_REUSEADDR the second start fails: "address already in use".
+/// Hint: Which socket option lets a port be bound while old connections on it time
+/// out?
 #[test]
 fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     let (server, address) = start_server("127.0.0.1:0");
@@ -268,6 +289,8 @@ fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
 }
 
 /// A client whose machine lost its power is found because the kernel asks.
+/// Hint: A machine without power says nothing; which socket option makes the kernel
+/// ask?
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -285,6 +308,8 @@ fn an_accepted_connection_has_a_keepalive_timer() {
 }
 
 /// No draft: it is about the client.
+/// Hint: How much of a reply has the client to read to know that it is wrong?
+/// Wiretap: -
 #[test]
 fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     let (wrong, _thread) = start_fake_server(|mut connection| {

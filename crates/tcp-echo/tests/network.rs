@@ -62,6 +62,7 @@ fn start_fake_server(
     (address, thread::spawn(move || serve(listener.accept().unwrap().0)))
 }
 
+/// Hint: A name can stand for several addresses, and the first one need not answer.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -72,6 +73,8 @@ fn a_name_is_looked_up_and_every_address_tried() {
 }
 
 /// A server that is not started is one cause of many.
+/// Hint: Only a refused connection suggests that no server is running; look at the
+/// kind of the error.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -84,6 +87,9 @@ fn the_hint_is_given_only_where_it_fits() {
 }
 
 /// Claims 21 and 25: TCP is a stream, and 1024 bytes are a maximum, not a message.
+/// Hint: Is one read always one message, and does your buffer have the size of the
+/// contract?
+/// Wiretap: -
 #[test]
 fn five_sends_come_back_complete_though_reads_do_not_match_sends() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -110,6 +116,8 @@ fn five_sends_come_back_complete_though_reads_do_not_match_sends() {
 }
 
 /// Claim 25: one receive is not one message, for the client neither.
+/// Hint: How does the client know that it has the whole reply?
+/// Wiretap: --slice 4 --rate 80B/s
 #[test]
 fn the_client_reads_on_when_a_reply_comes_in_pieces() {
     let (server, _thread) = start_fake_server(|mut connection| {
@@ -125,6 +133,8 @@ fn the_client_reads_on_when_a_reply_comes_in_pieces() {
 }
 
 /// Claim 23: one write may send only a part; the server goes on until all is sent.
+/// Hint: What does one write return when the buffer of the connection is almost full?
+/// Wiretap: --rate 500kB/s
 #[test]
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -155,6 +165,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
 
 /// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle
 /// of a character.
+/// Hint: What are the bytes, text or bytes, and when does that matter?
+/// Wiretap: --slice 1 --rate 20B/s
 #[test]
 fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -168,6 +180,8 @@ fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     server.wait_for("Received: \u{fffd}b");
 }
 
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
 #[test]
 fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -179,6 +193,8 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     assert_eq!(server.wait_for("Received: "), shown);
 }
 
+/// Hint: What is printed is a shortened copy; and 200 characters may be more than 200
+/// bytes.
 #[test]
 fn a_long_message_is_printed_cut_and_comes_back_whole() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -191,6 +207,8 @@ fn a_long_message_is_printed_cut_and_comes_back_whole() {
 }
 
 /// Claim 27: without SO_REUSEADDR the second start fails: "address already in use".
+/// Hint: Which socket option lets a port be bound while old connections on it time
+/// out?
 #[test]
 fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     let (server, address) = start_server("127.0.0.1:0");
@@ -202,6 +220,8 @@ fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     assert_eq!(run_client(address, &[]).code, Some(0));
 }
 
+/// Hint: Which errors of one connection reach the loop that accepts?
+/// Wiretap: --cut-after 20B
 #[test]
 fn after_a_client_that_resets_or_vanishes_the_next_one_is_served() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -221,6 +241,8 @@ fn after_a_client_that_resets_or_vanishes_the_next_one_is_served() {
 }
 
 /// A client whose machine lost its power is found because the kernel asks.
+/// Hint: A machine without power says nothing; which socket option makes the kernel
+/// ask?
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -237,6 +259,8 @@ fn an_accepted_connection_has_a_keepalive_timer() {
     assert!(timers.next().unwrap().starts_with("02:"));
 }
 
+/// Hint: How much of a reply has the client to read to know that it is wrong?
+/// Wiretap: -
 #[test]
 fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     let (wrong, _thread) = start_fake_server(|mut connection| {

@@ -67,6 +67,7 @@ fn start_with_few_files(arguments: &str) -> Program {
     Program::start("/bin/sh", &["-c", &command])
 }
 
+/// Hint: A name can stand for several addresses, and the first one need not answer.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -77,6 +78,8 @@ fn a_name_is_looked_up_and_every_address_tried() {
 }
 
 /// A server that is not started is one cause of many.
+/// Hint: Only a refused connection suggests that no server is running; look at the
+/// kind of the error.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -90,6 +93,8 @@ fn the_hint_is_given_only_where_it_fits() {
 }
 
 /// Claims 37 and 46: whatever one client does, the others are served at once.
+/// Hint: Which call waits for one client while the others want something?
+/// Wiretap: --cut-after 20B
 #[test]
 fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -111,6 +116,8 @@ fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
 
 /// Nobody reads what the server prints, as in `threaded-tcp-server | head -1`. In
 /// Rust printing then panics, and ends the thread that serves the client.
+/// Hint: What happens to the count of the clients when the thread of one of them
+/// panics?
 #[cfg(unix)]
 #[test]
 fn a_place_is_given_back_whatever_ends_its_thread() {
@@ -133,6 +140,8 @@ fn a_place_is_given_back_whatever_ends_its_thread() {
     assert!(server.is_running(), "one client ended the server");
 }
 
+/// Hint: Accepting can fail; should that end the server, or make it try again without
+/// a pause?
 #[cfg(unix)]
 #[test]
 fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
@@ -148,6 +157,8 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// Hint: Not every failed connection is the fault of the server; look at the kind of
+/// the error.
 #[cfg(unix)]
 #[test]
 fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
@@ -162,6 +173,8 @@ fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
     assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
+/// Hint: Which calls of the client can wait for ever, and what bounds them?
+/// Wiretap: --freeze 60s
 #[test]
 fn a_silent_server_does_not_hold_the_client_for_long() {
     let (silent, _thread) = start_fake_server(|mut connection| {
@@ -174,6 +187,8 @@ fn a_silent_server_does_not_hold_the_client_for_long() {
 }
 
 /// Claim 23: one write may send only a part; the server goes on until all is sent.
+/// Hint: What does one write return when the buffer of the connection is almost full?
+/// Wiretap: --rate 500kB/s
 #[test]
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -204,6 +219,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
 
 /// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle
 /// of a character.
+/// Hint: What are the bytes, text or bytes, and when does that matter?
+/// Wiretap: --slice 1 --rate 20B/s
 #[test]
 fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -218,6 +235,8 @@ fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     server.wait_for(&format!("Received from {peer}: \u{fffd}b"));
 }
 
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
 #[test]
 fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -230,6 +249,8 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
 }
 
 /// Claim 27: without SO_REUSEADDR the second start fails: "address already in use".
+/// Hint: Which socket option lets a port be bound while old connections on it time
+/// out?
 #[test]
 fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     let (server, address) = start_server("127.0.0.1:0");
@@ -242,6 +263,8 @@ fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
 }
 
 /// A client whose machine lost its power is found because the kernel asks.
+/// Hint: A machine without power says nothing; which socket option makes the kernel
+/// ask?
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -258,6 +281,8 @@ fn an_accepted_connection_has_a_keepalive_timer() {
     assert!(timers.next().unwrap().starts_with("02:"));
 }
 
+/// Hint: How much of a reply has the client to read to know that it is wrong?
+/// Wiretap: -
 #[test]
 fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     let (wrong, _thread) = start_fake_server(|mut connection| {

@@ -48,6 +48,7 @@ fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
+/// Hint: A name can stand for several addresses, and the first one need not answer.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -58,6 +59,8 @@ fn a_name_is_looked_up_and_every_address_tried() {
 }
 
 /// A server that is not started is one cause of many.
+/// Hint: Sending without a reply suggests that no server is running; a send that
+/// fails has another cause.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -71,6 +74,9 @@ fn the_hint_is_given_only_where_it_fits() {
 
 /// A server on 0.0.0.0 answers from the address that its way back to the client has,
 /// which need not be the one that was asked.
+/// Hint: The reply may come from another address of the server than the one that was
+/// asked; say which.
+/// Wiretap: --udp
 #[cfg(target_os = "linux")] // Elsewhere 127.0.0.2 is not an address of this machine.
 #[test]
 fn a_server_of_all_addresses_answers_or_the_error_names_the_cause() {
@@ -93,6 +99,9 @@ fn a_server_of_all_addresses_answers_or_the_error_names_the_cause() {
 }
 
 /// Claim 31: a buffer of 1024 bytes would cut what is longer, without a word.
+/// Hint: How large can a datagram be, and what happens to the part that the buffer
+/// has no room for?
+/// Wiretap: --udp
 #[test]
 fn the_largest_datagram_and_bytes_that_are_not_utf_8_come_back_whole() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -106,6 +115,9 @@ fn the_largest_datagram_and_bytes_that_are_not_utf_8_come_back_whole() {
 }
 
 /// An argument of that length is more than Windows takes.
+/// Hint: How much room does the client have for the echo, and how much of it is
+/// printed?
+/// Wiretap: --udp
 #[cfg(unix)]
 #[test]
 fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
@@ -117,6 +129,7 @@ fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
 }
 
 /// An argument of that length is more than Windows takes.
+/// Hint: Sending fails here; what does the program do with that error?
 #[cfg(unix)]
 #[test]
 fn a_message_that_fits_no_datagram_is_a_clear_error() {
@@ -128,6 +141,8 @@ fn a_message_that_fits_no_datagram_is_a_clear_error() {
 }
 
 /// Claim 32: on the slide anybody can end the server with an empty datagram.
+/// Hint: What do zero bytes mean in a protocol that has no connection?
+/// Wiretap: --udp
 #[test]
 fn an_empty_datagram_does_not_stop_the_server() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -140,6 +155,7 @@ fn an_empty_datagram_does_not_stop_the_server() {
 }
 
 /// An echo to its own port would reach the server itself, and go round for ever.
+/// Hint: To whom does the echo of this datagram go, and what happens next?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_datagram_from_the_servers_own_port_is_not_answered() {
@@ -156,6 +172,8 @@ fn a_datagram_from_the_servers_own_port_is_not_answered() {
     assert!(twin.recv(&mut [0; 100]).is_err(), "it was answered");
 }
 
+/// Hint: How long does the client wait, and what does it do then?
+/// Wiretap: --udp --drop 50% --seed 2
 #[test]
 fn a_lost_datagram_is_sent_again() {
     let forgetful = bind("127.0.0.1:0");
@@ -170,6 +188,8 @@ fn a_lost_datagram_is_sent_again() {
     assert!(client.errors.contains("No reply in 1 s to try 1 of 3"));
 }
 
+/// Hint: Who may send to the port of the client, and how does it know who did?
+/// Wiretap: --udp
 #[test]
 fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     let server = bind("127.0.0.1:0");
@@ -190,6 +210,8 @@ fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     assert!(client.errors.contains("a wrong echo: \u{fffd}[2Jlies"));
 }
 
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
 #[test]
 fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
