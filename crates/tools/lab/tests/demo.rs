@@ -180,7 +180,7 @@ fn the_wiretap_shows_the_datagrams_of_a_scene_and_the_empty_one() {
 
 #[test]
 fn the_wiretap_shows_the_upgrade_of_a_chat_and_its_frames() {
-    let crossings = crossings("ws-chat");
+    let crossings = crossings("ws-chat/1");
     let upgrade =
         place(&crossings, "  101 Switching Protocols, upgrade to websocket");
     let text = "     21 bytes (6 header)  text frame FIN, masked: Hello, everyone";
@@ -515,7 +515,7 @@ fn the_scenes_are_listed_and_a_tour_may_begin_anywhere() {
     let unknown = from("ws-chat");
     assert_eq!(unknown.code, Some(1));
     assert!(
-        unknown.errors.contains("there are: udp-echo, tcp-echo"),
+        unknown.errors.contains("there are: udp-echo, udp-echo/udp-client-draft"),
         "{}",
         unknown.errors
     );
