@@ -42,9 +42,9 @@ fn connect(server: SocketAddr) -> TcpStream {
 
 /// Sends bytes and returns as many from the echo.
 fn echo(mut connection: &TcpStream, bytes: &[u8]) -> Vec<u8> {
-    connection.write_all(bytes).unwrap();
+    connection.write_all(bytes).expect("the server does not take the bytes");
     let mut echo = vec![0; bytes.len()];
-    connection.read_exact(&mut echo).unwrap();
+    connection.read_exact(&mut echo).expect("the echo is not complete");
     echo
 }
 
@@ -84,7 +84,8 @@ fn a_name_is_looked_up_and_every_address_tried() {
     // On many systems the first address of this name is ::1, where nobody listens.
     let server = format!("localhost:{}", address.port());
     let client = Program::run(env!("CARGO_BIN_EXE_async-tcp-client"), &[&server]);
-    assert_eq!(client.output[0], "Received echo: Hello, world");
+    let shown = client.output.get(0).map(String::as_str);
+    assert_eq!(shown, Some("Received echo: Hello, world"), "{}", client.errors);
 }
 
 /// A server that is not started is one cause of many.
@@ -142,7 +143,7 @@ fn a_silent_and_a_dripping_server_do_not_hold_the_client_for_long() {
     });
     for client in [silent, dripping].map(|server| start_client(server, &[])) {
         let client = client.end();
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         assert_ne!(client.errors, "", "it gives no reason");
     }
 }
@@ -193,7 +194,7 @@ fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
     let command =
         format!("ulimit -n 40; exec {command} {address} --clients 60 --hold 1");
     let client = Program::run("/bin/sh", &["-c", &command]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
@@ -208,7 +209,7 @@ fn the_client_counts_the_echoes_that_came_when_one_does_not() {
     });
     // The fake server serves one client and is gone.
     let client = run_client(fake, &["--clients", "3"]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     assert!(client.errors.contains("1 of 3 echoed"), "{}", client.errors);
 }
 
@@ -227,14 +228,14 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let mut received = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            (&connection).write_all(&bytes).unwrap();
+            (&connection).write_all(&bytes).expect("the server does not take it");
             connection.shutdown(Shutdown::Write).unwrap();
         });
         let mut block = vec![0; 16 * 1024];
         for number in 0.. {
             // Slowness is what is tested here; nothing waits for it.
             thread::sleep(Duration::from_millis(if number < 100 { 10 } else { 0 }));
-            match (&connection).read(&mut block).unwrap() {
+            match (&connection).read(&mut block).expect("the echo broke off") {
                 0 => break,
                 length => received.extend_from_slice(&block[..length]),
             }
@@ -270,7 +271,12 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let shown =
         "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
-    assert_eq!(client.output[0], format!("Received echo: {shown}"));
+    assert_eq!(
+        client.output.get(0),
+        Some(&format!("Received echo: {shown}")),
+        "{}",
+        client.errors
+    );
     assert!(server.wait_for("Received from ").ends_with(&format!(": {shown}")));
 }
 
@@ -304,7 +310,8 @@ fn an_accepted_connection_has_a_keepalive_timer() {
         table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let mut timers =
         connection.filter(|f| f[1] == local && f[3] == "01").map(|f| f[5]);
-    assert!(timers.next().unwrap().starts_with("02:"));
+    let timer = timers.next().expect("no connection is accepted");
+    assert!(timer.starts_with("02:"), "the connection has no keepalive timer");
 }
 
 /// No draft: it is about the client.
@@ -317,8 +324,12 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
         let _ = connection.write_all(b"Hello, moon!");
     });
     let client = run_client(wrong, &[]);
-    assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains("a wrong echo: Hello, moon!"));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
+    assert!(
+        client.errors.contains("a wrong echo: Hello, moon!"),
+        "{}",
+        client.errors
+    );
     let (short, _thread) = start_fake_server(|mut connection| {
         let _ = connection.read(&mut [0; 100]);
         let _ = connection.write_all(b"Hello");
@@ -331,7 +342,7 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
             },
         );
     let client = run_client(endless, &[]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     // It does not wait for the end of a stream that has none.
     assert!(client.errors.contains("a wrong echo: xxx"), "{}", client.errors);
 }

@@ -44,8 +44,9 @@ fn echo(socket: &UdpSocket, server: SocketAddr, datagram: &[u8]) -> Vec<u8> {
 
 fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     let mut buffer = vec![0; 65_536];
-    let (length, peer) = socket.recv_from(&mut buffer).unwrap();
-    assert_eq!(peer, server);
+    let (length, peer) =
+        socket.recv_from(&mut buffer).expect("no echo of the datagram");
+    assert_eq!(peer, server, "the echo comes from elsewhere");
     buffer[..length].to_vec()
 }
 
@@ -142,7 +143,7 @@ fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
 fn a_message_that_fits_no_datagram_is_a_clear_error() {
     let (_server, address) = start_server("127.0.0.1:0");
     let client = run_client(address, &[&"x".repeat(LARGEST + 1)]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     assert_ne!(client.errors, "", "it gives no reason");
     assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
@@ -189,11 +190,16 @@ fn a_lost_datagram_is_sent_again() {
     let client = start_client(address, &[]);
     let mut buffer = [0; 100];
     forgetful.recv(&mut buffer).unwrap(); // This one is lost.
-    let (length, peer) = forgetful.recv_from(&mut buffer).unwrap();
+    let (length, peer) =
+        forgetful.recv_from(&mut buffer).expect("it is not sent again");
     forgetful.send_to(&buffer[..length], peer).unwrap();
     let client = client.end();
-    assert_eq!(client.code, Some(0));
-    assert!(client.errors.contains("No reply in 1 s to try 1 of 3"));
+    assert_eq!(client.code, Some(0), "{}", client.errors);
+    assert!(
+        client.errors.contains("No reply in 1 s to try 1 of 3"),
+        "{}",
+        client.errors
+    );
 }
 
 /// No draft: it is about the client.
@@ -215,8 +221,12 @@ fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     let (_, peer) = server.recv_from(&mut [0; 100]).unwrap();
     server.send_to(b"\x1b[2Jlies", peer).unwrap();
     let client = client.end();
-    assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains("a wrong echo: \u{fffd}[2Jlies"));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
+    assert!(
+        client.errors.contains("a wrong echo: \u{fffd}[2Jlies"),
+        "{}",
+        client.errors
+    );
 }
 
 /// Hint: What would the terminal do with these characters if they were printed as
@@ -228,6 +238,11 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let shown =
         "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
-    assert_eq!(client.output[0], format!("Received echo: {shown} from {address}"));
+    assert_eq!(
+        client.output.get(0),
+        Some(&format!("Received echo: {shown} from {address}")),
+        "{}",
+        client.errors
+    );
     server.wait_for(&format!("Received {shown} from "));
 }
