@@ -62,8 +62,8 @@ impl Server {
 
     /// Sends a request and returns whether an answer came.
     fn answers(&self, mut connection: &TcpStream) -> bool {
-        connection.write_all(&self.request()).unwrap();
-        connection.read(&mut [0; 100]).unwrap() > 0
+        connection.write_all(&self.request()).expect("it takes no request");
+        connection.read(&mut [0; 100]).expect("no answer came") > 0
     }
 }
 
@@ -198,7 +198,8 @@ fn a_message_is_answered_when_it_is_complete_and_not_before() {
     let mut connection = connect(address);
     connection.write_all(b"set a 1\nget").unwrap();
     let mut reader = BufReader::new(connection.try_clone().unwrap()).lines();
-    assert_eq!(reader.next().unwrap().unwrap(), "ok");
+    let reply = reader.next().expect("the server hung up").expect("no reply came");
+    assert_eq!(reply, "ok");
     connection.write_all(b" a\nget a").unwrap();
     assert_eq!(reader.next().unwrap().unwrap(), "value 1");
     connection.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -520,8 +521,8 @@ fn idle_and_resetting_clients_harm_nobody() {
             (&half).write_all(&kind.request()[..3]).unwrap();
             reset(half);
         }
-        assert!(kind.answers(&connect(address)));
-        assert!(kind.answers(&idle));
+        assert!(kind.answers(&connect(address)), "a new client is not served");
+        assert!(kind.answers(&idle), "the idle client is not served");
     }
 }
 
@@ -537,7 +538,7 @@ fn three_hundred_clients_at_once_are_all_served() {
             connection.write_all(&kind.request()).unwrap();
         }
         for mut connection in &connections {
-            assert!(connection.read(&mut [0; 100]).unwrap() > 0);
+            assert!(connection.read(&mut [0; 100]).expect("no answer came") > 0);
         }
     }
 }
@@ -696,7 +697,7 @@ fn a_silent_server_does_not_hold_a_client_for_long() {
     });
     for client in clients {
         let client = client.end();
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         assert!(client.errors.starts_with("Error: no reply"), "{}", client.errors);
         // Each says in its own words that the time was up.
         let timed_out = ["timed out", "elapsed"];
@@ -763,7 +764,7 @@ fn a_closed_port_is_a_clear_error() {
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     for program in CLIENTS {
         let client = run_client(program, address, &[]);
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         let error = format!("cannot connect to {address}");
         assert!(client.errors.contains(&error), "{}", client.errors);
         assert!(
@@ -800,7 +801,7 @@ fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
         // No name ends in .invalid (RFC 2606).
         let name = "no-such-host.invalid:65435";
         let client = Program::run(program, &[name]);
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         let error = format!("cannot connect to {name}");
         assert!(client.errors.contains(&error), "{}", client.errors);
     }
@@ -818,7 +819,7 @@ fn a_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
         drop(server);
         let (_server, again) = kind.start_at(&address.to_string());
         assert_eq!(again, address);
-        assert!(kind.answers(&connect(address)));
+        assert!(kind.answers(&connect(address)), "a new client is not served");
     }
 }
 
@@ -839,6 +840,7 @@ fn an_accepted_connection_has_a_keepalive_timer() {
             table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let mut timers =
             sockets.filter(|f| f[1] == local && f[3] == "01").map(|f| f[5]);
-        assert!(timers.next().unwrap().starts_with("02:"));
+        let timer = timers.next().expect("no connection is accepted");
+        assert!(timer.starts_with("02:"), "the connection has no keepalive timer");
     }
 }
