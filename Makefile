@@ -20,7 +20,7 @@ WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
 SCRIPTS := $(wildcard .ci/* crates/*/*.sh crates/tools/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo warm brokers test tested tests tools check copies windows mac offline bench slides slides-check slides-serve rust
+.PHONY: help demo warm brokers test tested tests tools mutants check copies windows mac offline bench slides slides-check slides-serve rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,19 @@ tests:
 
 tools:
 	@MAKEFLAGS= cargo test --no-fail-fast --workspace $(addprefix --exclude ,$(EXAMPLES))
+
+# The judge's own fixtures, then each program with one thing changed by cargo-mutants.
+MUTATED := tcp-echo udp-echo tcp-messages
+
+mutants: rust ## Judge the judge, and mutate the programs (minutes)
+	@$(INSTALL) $(MQTT) $(AMQP) python3 || true
+	cargo lab brokers -- cargo test -p claims --features mutants --test judge -- --nocapture
+	@if ! cargo mutants --version >/dev/null 2>&1; then \
+	    echo "To mutate the programs as well: cargo install cargo-mutants"; exit; \
+	fi; \
+	for example in $(MUTATED); do \
+	    cargo mutants -p $$example --output target/mutants/$$example || status=$$?; \
+	done; exit $${status:-0}
 
 # Clippy also knows what is newer than the `rust-version` of the manifests.
 check: rust ## Check format, lints, documentation, scripts, versions, the deck, each example alone

@@ -74,6 +74,9 @@ fn through_cuts(
 
 /// Claim 75.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Which messages are sent again after a connection was lost, and who remembers
+/// them?
+/// Wiretap: --as mqtt --swallow PUBACK
 #[test]
 fn qos_1_loses_nothing_whatever_packet_is_lost_with_its_connection() {
     let kinds = &[(Sender::Client, PUBLISH), (Sender::Broker, PUBACK)];
@@ -88,6 +91,8 @@ fn qos_1_loses_nothing_whatever_packet_is_lost_with_its_connection() {
 
 /// Claim 76.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: QoS 2 has four packets; which of them has to be repeated after each loss?
+/// Wiretap: --as mqtt --swallow PUBREC
 #[test]
 fn qos_2_loses_nothing_and_doubles_nothing_whatever_packet_is_lost() {
     let kinds = &[
@@ -105,6 +110,8 @@ fn qos_2_loses_nothing_and_doubles_nothing_whatever_packet_is_lost() {
 }
 
 /// Claim 79.
+/// Hint: Does the broker still know the subscription of a connection that is gone?
+/// Wiretap: --as mqtt --cut-after 5messages
 #[test]
 fn a_lost_connection_is_replaced_and_the_subscription_with_it() {
     let topic = Topic::new("again");
@@ -121,6 +128,8 @@ fn a_lost_connection_is_replaced_and_the_subscription_with_it() {
 }
 
 /// After a reconnect the status is `online` again: the last will has said `offline`.
+/// Hint: The last will has said that it is offline; who says that it is back?
+/// Wiretap: --as mqtt --cut-after 5messages
 #[test]
 fn a_publisher_that_comes_back_says_that_it_is_online() {
     let topic = Topic::new("back");
@@ -139,6 +148,8 @@ fn a_publisher_that_comes_back_says_that_it_is_online() {
 /// A broker sends a retained message and one of QoS 1 before it answers the subscription,
 /// and hangs up as soon as they are acknowledged.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: What becomes of a message that was acknowledged by a program that then dies?
+/// Wiretap: --as mqtt
 #[test]
 fn a_message_is_printed_before_it_is_acknowledged() {
     let message = |first: u8, payload: &str| {
@@ -166,6 +177,8 @@ fn a_message_is_printed_before_it_is_acknowledged() {
 
 /// The message cannot be printed, so the broker never learns that it has arrived.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: An acknowledgement says that the work is done; was it?
+/// Wiretap: --as mqtt
 #[cfg(unix)]
 #[test]
 fn what_cannot_be_printed_is_not_acknowledged() {
@@ -192,6 +205,8 @@ fn what_cannot_be_printed_is_not_acknowledged() {
 
 /// Each of the reasons that MQTT 3.1.1 has, at the first connect.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: The answer to CONNECT carries a number, and each number has a meaning.
+/// Wiretap: --as mqtt
 #[test]
 fn a_broker_that_refuses_is_told_by_its_own_reason() {
     let reasons = [
@@ -216,6 +231,8 @@ fn a_broker_that_refuses_is_told_by_its_own_reason() {
 
 /// A broker that restarts may answer so. The library tries again until it is accepted.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: A broker that has just restarted may refuse at first; is that final?
+/// Wiretap: --as mqtt
 #[test]
 fn a_refusal_after_a_lost_connection_is_tried_again() {
     let restarting = || {
@@ -247,6 +264,9 @@ fn a_refusal_after_a_lost_connection_is_tried_again() {
 
 /// Mosquitto hangs up without a word: more than 200 levels, and a character that is none.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: A connection that is lost again and again for the same reason will not get
+/// better.
+/// Wiretap: --as mqtt
 #[test]
 fn a_topic_that_makes_the_broker_hang_up_ends_the_program() {
     let deep = vec!["a"; 202].join("/");
@@ -266,6 +286,8 @@ fn a_topic_that_makes_the_broker_hang_up_ends_the_program() {
 
 /// Other brokers may take the last will, and hang up at the first use of the topic.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Count the connections that were lost before anything was answered.
+/// Wiretap: --as mqtt
 #[test]
 fn three_connections_that_are_lost_before_an_answer_end_the_program() {
     let refuse = || {
@@ -289,6 +311,8 @@ fn three_connections_that_are_lost_before_an_answer_end_the_program() {
 
 /// One of two subscriptions may be granted each time, and the other one never be.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Each subscription has an answer of its own.
+/// Wiretap: --as mqtt
 #[test]
 fn a_good_topic_does_not_hide_a_bad_one() {
     let url = fake_broker(|_, request, _| {
@@ -304,6 +328,8 @@ fn a_good_topic_does_not_hide_a_bad_one() {
 
 /// Nothing is claimed that the broker has not said, and nothing is waited for for ever.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Which answers of the broker are waited for without a bound?
+/// Wiretap: --as mqtt --freeze 60s
 #[test]
 fn a_broker_that_never_answers_ends_the_program() {
     let mute = || {
@@ -327,6 +353,7 @@ fn a_broker_that_never_answers_ends_the_program() {
 }
 
 /// No draft: it needs an option, and a draft has none.
+/// Hint: The error should name the URL.
 #[test]
 fn without_a_broker_the_program_says_so() {
     // A port that is bound and does not listen: connecting is refused.
@@ -343,6 +370,7 @@ fn without_a_broker_the_program_says_so() {
 
 /// A broker's URL as the library takes it: with a slash at the end, or an IPv6 host.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Who takes the URL apart, and does it know these forms?
 #[test]
 fn a_url_may_end_with_a_slash_and_name_an_ipv6_host() {
     let listen = |address| TcpListener::bind(address).unwrap();
@@ -358,6 +386,7 @@ fn a_url_may_end_with_a_slash_and_name_an_ipv6_host() {
 
 /// Without a port it is 1883. Linux has all of 127.0.0.0/8, where it is free somewhere.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: What is the port of MQTT if none is named?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_url_without_a_port_means_1883() {
@@ -370,6 +399,9 @@ fn a_url_without_a_port_means_1883() {
 
 /// By arguments or by the environment, whatever characters they have.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: They may come from the arguments or from the environment, and may have any
+/// characters.
+/// Wiretap: --as mqtt --hex
 #[test]
 fn a_name_and_a_password_are_sent_to_the_broker() {
     let knows = || {
@@ -402,6 +434,7 @@ fn a_name_and_a_password_are_sent_to_the_broker() {
 
 /// A URL is shown in errors, so it is no place for a password.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Where does an error show the URL, and who reads it?
 #[test]
 fn a_login_in_the_url_is_refused_and_not_shown() {
     for program in BOTH {
@@ -414,6 +447,8 @@ fn a_login_in_the_url_is_refused_and_not_shown() {
 }
 
 /// No draft: it needs an option, and a draft has none.
+/// Hint: What does the answer to SUBSCRIBE say for each topic?
+/// Wiretap: --as mqtt
 #[test]
 fn a_subscription_that_the_broker_refuses_is_an_error() {
     let refusing = || {
@@ -437,6 +472,8 @@ fn a_subscription_that_the_broker_refuses_is_an_error() {
 }
 
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Sent is not yet delivered; what does the program wait for before it ends?
+/// Wiretap: --as mqtt
 #[test]
 fn a_publisher_with_a_count_ends_when_the_last_message_is_acknowledged() {
     let topic = Topic::new("acknowledged");
@@ -462,6 +499,8 @@ fn a_publisher_with_a_count_ends_when_the_last_message_is_acknowledged() {
 
 /// One publish is awaited at a time: with more Paho C 1.3.16 may abort the program.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: How many messages are under way at a time?
+/// Wiretap: --as mqtt
 #[test]
 fn the_next_message_is_sent_when_the_one_before_is_acknowledged() {
     let topic = Topic::new("one-at-a-time");
@@ -480,6 +519,8 @@ fn the_next_message_is_sent_when_the_one_before_is_acknowledged() {
 /// The broker is alive and acknowledges nothing more: `Publishing stopped` is true all the
 /// same, and the error says what is not known.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: How long may a goodbye take, and what is known when no answer comes?
+/// Wiretap: --as mqtt
 #[cfg(unix)]
 #[test]
 fn ctrl_c_says_what_is_true_and_keeps_nobody_waiting() {
@@ -521,6 +562,8 @@ fn ctrl_c_says_what_is_true_and_keeps_nobody_waiting() {
 
 /// The connection is lost with the last message of QoS 0. The goodbye takes the next one.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: The connection may be lost at the moment of the goodbye.
+/// Wiretap: --as mqtt --cut-after 6messages
 #[test]
 fn a_goodbye_waits_for_a_lost_connection_to_be_replaced() {
     let topic = Topic::new("goodbye");
@@ -539,6 +582,8 @@ fn a_goodbye_waits_for_a_lost_connection_to_be_replaced() {
 }
 
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Bytes need not be text, and nothing should be cut off.
+/// Wiretap: --as mqtt --hex
 #[test]
 fn a_payload_is_printed_whole_whatever_its_bytes_are() {
     let topic = Topic::new("bytes-ol\u{e1}");
@@ -561,6 +606,8 @@ fn a_payload_is_printed_whole_whatever_its_bytes_are() {
 }
 
 /// No draft: it needs an option, and a draft has none.
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn a_wrong_argument_is_told_with_exit_status_2() {
     let of_both = [["--qos", "3"], ["--qos", "-1"], ["--username", "ana"]];
@@ -592,6 +639,7 @@ fn a_wrong_argument_is_told_with_exit_status_2() {
 /// The longest that Mosquitto takes together with `/status`. Windows has no argument of
 /// this length.
 /// No draft: it needs an option, and a draft has none.
+/// Hint: A length of a topic has two bytes; how long is the longest?
 #[cfg(unix)]
 #[test]
 fn the_longest_topic_is_published_and_received() {

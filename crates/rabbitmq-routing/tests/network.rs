@@ -27,6 +27,8 @@ fn assert_fails(ended: &Ended, error: &str) {
 }
 
 /// Claim 89: without a confirm nobody knows, and the publisher does not claim to.
+/// Hint: When does a publisher know that the broker has the message?
+/// Wiretap: --as amqp
 #[test]
 fn without_a_confirm_a_message_is_not_said_to_be_sent() {
     let proxy = Proxy::without(ACK);
@@ -40,6 +42,8 @@ fn without_a_confirm_a_message_is_not_said_to_be_sent() {
     subscriber.wait_for("Received k | did it arrive?");
 }
 
+/// Hint: A queue of a connection is gone with it; what has to be done again?
+/// Wiretap: --as amqp --cut-after 30messages
 #[test]
 fn a_subscriber_that_lost_its_connection_binds_again_and_receives() {
     let proxy = Proxy::new();
@@ -66,6 +70,8 @@ fn a_subscriber_that_lost_its_connection_binds_again_and_receives() {
 }
 
 /// A client that just hangs up is one that broke down, for the broker and its log.
+/// Hint: How does a broker tell a client that leaves from one that broke down?
+/// Wiretap: --as amqp
 #[test]
 fn the_publisher_says_goodbye() {
     let proxy = Proxy::new();
@@ -74,6 +80,8 @@ fn the_publisher_says_goodbye() {
     proxy.wait_for(CLOSE_OK);
 }
 
+/// Hint: A goodbye needs a connection; what if there is none at that moment?
+/// Wiretap: --as amqp
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_subscriber_with_0_and_a_goodbye() {
@@ -97,6 +105,8 @@ fn ctrl_c_ends_the_subscriber_with_0_and_a_goodbye() {
     }
 }
 
+/// Hint: The broker closes the channel, and says why.
+/// Wiretap: --as amqp
 #[test]
 fn an_exchange_that_the_broker_refuses_ends_both_programs_with_its_own_reason() {
     let topic = Exchange::new("topic", "other-kind");
@@ -116,6 +126,8 @@ fn an_exchange_that_the_broker_refuses_ends_both_programs_with_its_own_reason() 
     topic.publish_to_someone("k", "still there");
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn wrong_arguments_end_with_2() {
     let long = "x".repeat(256);
@@ -132,6 +144,7 @@ fn wrong_arguments_end_with_2() {
     }
 }
 
+/// Hint: Which part of the URL may an error show?
 #[test]
 fn a_wrong_url_is_a_clear_error_that_does_not_show_the_password() {
     let long = format!("amqp://u:secret@127.0.0.1/{}", "x".repeat(256));
@@ -158,6 +171,8 @@ fn a_wrong_url_is_a_clear_error_that_does_not_show_the_password() {
 }
 
 /// What arrives at the broker as user and password.
+/// Hint: In a URL %40 stands for @.
+/// Wiretap: --as amqp --hex
 #[test]
 fn the_login_in_a_url_is_percent_decoded() {
     for program in [SUBSCRIBER, PUBLISHER] {
@@ -186,6 +201,8 @@ fn the_login_in_a_url_is_percent_decoded() {
 }
 
 /// Whatever may listen there, it is asked for a vhost that it cannot have.
+/// Hint: What are the defaults of the parts of a URL, and where does an IPv6 address
+/// end?
 #[test]
 fn the_port_in_a_url_may_be_left_out_and_the_host_may_be_an_address_of_ipv6() {
     for program in [SUBSCRIBER, PUBLISHER] {
@@ -197,6 +214,7 @@ fn the_port_in_a_url_may_be_left_out_and_the_host_may_be_an_address_of_ipv6() {
     }
 }
 
+/// Hint: The length of a short string has one byte in AMQP.
 #[test]
 fn keys_and_exchanges_may_have_255_bytes() {
     let mut exchange = Exchange::new("topic", "long");
@@ -207,6 +225,8 @@ fn keys_and_exchanges_may_have_255_bytes() {
     subscriber.wait_for("Received kkk");
 }
 
+/// Hint: The broker may give its reason, or hang up in silence; say what is known.
+/// Wiretap: --as amqp
 #[test]
 fn a_wrong_password_and_a_missing_vhost_are_clear_errors() {
     let wrong = format!("amqp://guest:secret@{}", place());
@@ -222,6 +242,7 @@ fn a_wrong_password_and_a_missing_vhost_are_clear_errors() {
     assert!(!ended.errors.contains("secret"), "{}", ended.errors);
 }
 
+/// Hint: The error should name the address, the reason, and what to try.
 #[test]
 fn without_a_broker_both_programs_end_at_once_and_say_what_to_do() {
     // Bound and never listening again: the port is taken, and closed.
@@ -240,6 +261,8 @@ fn without_a_broker_both_programs_end_at_once_and_say_what_to_do() {
 }
 
 /// Claim 82: what the programs say first is that they speak AMQP 0-9-1.
+/// Hint: Anything may listen at that address; how long is it waited for?
+/// Wiretap: -
 #[test]
 fn what_is_not_a_broker_is_a_clear_error_and_holds_nobody() {
     fn hello(mut client: &TcpStream) {
@@ -287,6 +310,8 @@ fn what_is_not_a_broker_is_a_clear_error_and_holds_nobody() {
     }
 }
 
+/// Hint: Bytes need not be text; what would the terminal do with them?
+/// Wiretap: --as amqp --hex
 #[test]
 fn a_message_is_shown_whole_and_none_of_its_bytes_steers_the_terminal() {
     let exchange = Exchange::new("topic", "bytes");

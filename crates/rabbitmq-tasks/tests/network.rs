@@ -28,6 +28,9 @@ fn assert_fails(ended: &Ended, error: &str) {
 
 /// Claim 89: `Sent` means confirmed. Here the broker has the task, and its confirm does
 /// not get through.
+/// Hint: When does a producer know that the broker has the task, and what if it
+/// cannot know?
+/// Wiretap: --as amqp
 #[test]
 fn a_task_whose_confirm_is_lost_is_not_called_sent_and_not_sent_again() {
     let queue = Queue::new("unconfirmed");
@@ -39,6 +42,8 @@ fn a_task_whose_confirm_is_lost_is_not_called_sent_and_not_sent_again() {
     queue.amqp.wait_for_depth(&queue.name, 1);
 }
 
+/// Hint: Count the confirms; one confirm may stand for many tasks.
+/// Wiretap: --as amqp --cut-after 200messages
 #[test]
 fn a_producer_that_loses_its_connection_says_how_many_tasks_are_confirmed() {
     let queue = Queue::new("cut");
@@ -66,6 +71,8 @@ fn a_producer_that_loses_its_connection_says_how_many_tasks_are_confirmed() {
 
 /// A broker that runs out of memory or disk stops reading from its producers. Here the
 /// path to it is held up.
+/// Hint: A broker may be slow; waiting is not the same as failing.
+/// Wiretap: --as amqp --freeze 20s
 #[test]
 fn a_producer_that_gets_no_confirm_says_so_waits_and_sends_each_task_once() {
     let queue = Queue::new("alarm");
@@ -91,6 +98,8 @@ fn a_producer_that_gets_no_confirm_says_so_waits_and_sends_each_task_once() {
     assert_eq!(kept, ["task 1", "task 2", "task 3"]);
 }
 
+/// Hint: What does the broker do with a task that was not acknowledged?
+/// Wiretap: --as amqp --cut-after 30messages
 #[test]
 fn a_worker_that_loses_its_connection_says_so_and_gets_the_task_again() {
     let queue = Queue::new("reconnect");
@@ -111,6 +120,7 @@ fn a_worker_that_loses_its_connection_says_so_and_gets_the_task_again() {
     worker.wait_for("Done: a task");
 }
 
+/// Hint: What would a hundred workers do to a broker that has just restarted?
 #[test]
 fn the_pauses_between_tries_to_connect_again_grow() {
     let tries = Arc::new(Mutex::new(Vec::new()));
@@ -132,6 +142,8 @@ fn the_pauses_between_tries_to_connect_again_grow() {
 }
 
 /// The work is done, and its acknowledgement lost: at least once, not exactly once.
+/// Hint: Acknowledged after the work means at least once, and not exactly once.
+/// Wiretap: --as amqp --swallow basic.ack
 #[test]
 fn a_task_is_done_twice_when_its_acknowledgement_is_lost() {
     let queue = Queue::new("twice");
@@ -145,6 +157,8 @@ fn a_task_is_done_twice_when_its_acknowledgement_is_lost() {
     worker.wait_for("Done: task");
 }
 
+/// Hint: Who has the task when the connection is gone?
+/// Wiretap: --as amqp
 #[test]
 fn a_task_is_not_called_done_when_the_connection_went_during_the_work() {
     let queue = Queue::new("late");
@@ -169,6 +183,8 @@ fn a_task_is_not_called_done_when_the_connection_went_during_the_work() {
     worker.wait_for("Done: task");
 }
 
+/// Hint: The broker tells a consumer that its queue is gone.
+/// Wiretap: --as amqp
 #[test]
 fn a_queue_deleted_under_a_worker_is_made_again() {
     let queue = Queue::new("deleted");
@@ -182,6 +198,8 @@ fn a_queue_deleted_under_a_worker_is_made_again() {
 
 /// A broker that falls silent is noticed by its missing heartbeats: AMQP calls it lost
 /// after two. Both programs ask for one every ten seconds.
+/// Hint: How is a broker noticed that falls silent without a goodbye?
+/// Wiretap: --as amqp
 #[test]
 fn both_programs_ask_for_heartbeats_every_ten_seconds() {
     for program in [WORKER, PRODUCER] {
@@ -204,6 +222,9 @@ fn both_programs_ask_for_heartbeats_every_ten_seconds() {
     }
 }
 
+/// Hint: What becomes of a task that was not acknowledged, and does a worker count as
+/// failed when it is stopped?
+/// Wiretap: --as amqp
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_worker_at_once_and_its_task_is_delivered_again_however_often() {
@@ -226,6 +247,7 @@ fn ctrl_c_ends_a_worker_at_once_and_its_task_is_delivered_again_however_often() 
     assert_eq!(queue.amqp.depth(&queue.failed()), 0);
 }
 
+/// Hint: Say only what is true of this worker.
 #[cfg(unix)]
 #[test]
 fn a_worker_that_is_stopped_without_a_task_speaks_of_none() {
@@ -238,6 +260,7 @@ fn a_worker_that_is_stopped_without_a_task_speaks_of_none() {
     assert_eq!(worker.output[1], "Stopped");
 }
 
+/// Hint: Is Ctrl-C listened to during a pause, too?
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_worker_that_is_connecting_again() {
@@ -254,6 +277,7 @@ fn ctrl_c_ends_a_worker_that_is_connecting_again() {
 }
 
 /// `rabbitmq-worker | head -1`: what goes wrong is said, whoever's panic it is.
+/// Hint: Printing can fail; where can one still say so?
 #[cfg(unix)]
 #[test]
 fn a_worker_whose_output_nobody_reads_any_more_does_not_end_in_silence() {
@@ -274,6 +298,8 @@ fn a_worker_whose_output_nobody_reads_any_more_does_not_end_in_silence() {
     assert!(errors.contains("panicked"), "it ended without a word: {errors}");
 }
 
+/// Hint: Bytes need not be text; what would the terminal do with them?
+/// Wiretap: --as amqp --hex
 #[test]
 fn any_bytes_are_a_task_and_none_of_them_steers_the_terminal() {
     let queue = Queue::new("bytes");
@@ -288,6 +314,7 @@ fn any_bytes_are_a_task_and_none_of_them_steers_the_terminal() {
     assert_eq!(worker.wait_for("Done:"), "");
 }
 
+/// Hint: Does the program make all tasks before it sends the first?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_count_of_four_thousand_million_takes_no_memory() {
@@ -302,6 +329,8 @@ fn a_count_of_four_thousand_million_takes_no_memory() {
     assert!(kilobytes < 32 * 1024, "{kilobytes} kB");
 }
 
+/// Hint: The broker closes the channel, and says why.
+/// Wiretap: --as amqp
 #[test]
 fn a_queue_that_the_broker_refuses_ends_both_programs_with_its_own_reason() {
     let queue = Queue::new("other");
@@ -324,6 +353,7 @@ fn a_queue_that_the_broker_refuses_ends_both_programs_with_its_own_reason() {
     }
 }
 
+/// Hint: The error should name the address, the reason, and what to try.
 #[test]
 fn without_a_broker_both_programs_end_at_once_and_say_what_to_do() {
     // Bound and never listening again: the port is taken, and closed.
@@ -341,6 +371,8 @@ fn without_a_broker_both_programs_end_at_once_and_say_what_to_do() {
     }
 }
 
+/// Hint: Anything may listen at that address; how long is it waited for?
+/// Wiretap: -
 #[test]
 fn what_is_not_a_broker_and_what_never_answers_is_a_clear_error() {
     let answers: [&'static [u8]; 5] = [
@@ -373,6 +405,8 @@ fn what_is_not_a_broker_and_what_never_answers_is_a_clear_error() {
     }
 }
 
+/// Hint: The broker may give its reason, or hang up in silence; say what is known.
+/// Wiretap: --as amqp
 #[test]
 fn a_wrong_login_or_vhost_is_a_clear_error_without_the_password() {
     let place = place();
@@ -388,6 +422,8 @@ fn a_wrong_login_or_vhost_is_a_clear_error_without_the_password() {
 }
 
 /// What arrives at the broker as user and password.
+/// Hint: In a URL %40 stands for @.
+/// Wiretap: --as amqp --hex
 #[test]
 fn the_login_in_a_url_is_percent_decoded() {
     let logins = Arc::new(Mutex::new(Vec::new()));
@@ -409,6 +445,8 @@ fn the_login_in_a_url_is_percent_decoded() {
     }
 }
 
+/// Hint: What are the defaults of the parts of a URL, and where does an IPv6 address
+/// end?
 #[test]
 fn the_parts_of_a_url_may_be_left_out() {
     let queue = Queue::new("url");
@@ -433,6 +471,8 @@ fn the_parts_of_a_url_may_be_left_out() {
     }
 }
 
+/// Hint: What are the defaults of the parts of a URL, and where does an IPv6 address
+/// end?
 #[test]
 fn the_host_may_be_an_address_of_ipv6() {
     let queue = Queue::new("ipv6");
@@ -442,6 +482,8 @@ fn the_host_may_be_an_address_of_ipv6() {
     assert_eq!(producer.output, ["Sent: by IPv6"]);
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn wrong_arguments_exit_with_2_and_wrong_urls_with_1() {
     let long = format!("amqp://localhost/{}", "x".repeat(256));
@@ -486,6 +528,7 @@ fn wrong_arguments_exit_with_2_and_wrong_urls_with_1() {
     assert_eq!(Program::run(PRODUCER, &["--count", "0"]).code, Some(2));
 }
 
+/// Hint: The length of a name has one byte, and the other queue has a longer name.
 #[test]
 fn the_longest_name_of_a_queue_leaves_room_for_that_of_the_failed_ones() {
     let mut queue = Queue::new("longest");
@@ -497,6 +540,7 @@ fn the_longest_name_of_a_queue_leaves_room_for_that_of_the_failed_ones() {
 }
 
 /// Longer than any person waits, and no panic of a clock.
+/// Hint: Adding a duration to a time can overflow.
 #[test]
 fn work_may_take_as_long_as_a_number_can_say() {
     let queue = Queue::new("long-work");

@@ -62,8 +62,8 @@ impl Server {
 
     /// Sends a request and returns whether an answer came.
     fn answers(&self, mut connection: &TcpStream) -> bool {
-        connection.write_all(&self.request()).unwrap();
-        connection.read(&mut [0; 100]).unwrap() > 0
+        connection.write_all(&self.request()).expect("it takes no request");
+        connection.read(&mut [0; 100]).expect("no answer came") > 0
     }
 }
 
@@ -151,6 +151,9 @@ fn start_fake_server(
 
 // Pieces, and several messages at once.
 
+/// Hint: What does the server do with what it has read beyond the end of a message,
+/// or short of it?
+/// Wiretap: --slice 1
 #[test]
 fn lines_in_single_bytes_and_all_at_once_get_the_same_replies() {
     let requests = "set a olá\r\nget a\nlist\nhello\nquit\n";
@@ -166,6 +169,9 @@ fn lines_in_single_bytes_and_all_at_once_get_the_same_replies() {
 }
 
 /// No draft: it is about the frames.
+/// Hint: What does the server do with what it has read beyond the end of a message,
+/// or short of it?
+/// Wiretap: --slice 1
 #[test]
 fn frames_in_single_bytes_and_all_at_once_get_the_same_replies() {
     let set = r#"{"do":"set","key":"a","value":"olá"}"#;
@@ -184,13 +190,16 @@ fn frames_in_single_bytes_and_all_at_once_get_the_same_replies() {
 
 /// The pieces are apart in time, so that each is a read of its own: the answer to the
 /// whole line before shows that the server has read as far as that.
+/// Hint: What marks the end of a message, and what if it has not arrived yet?
+/// Wiretap: --slice 4 --rate 80B/s
 #[test]
 fn a_message_is_answered_when_it_is_complete_and_not_before() {
     let (_server, address) = LINES.start();
     let mut connection = connect(address);
     connection.write_all(b"set a 1\nget").unwrap();
     let mut reader = BufReader::new(connection.try_clone().unwrap()).lines();
-    assert_eq!(reader.next().unwrap().unwrap(), "ok");
+    let reply = reader.next().expect("the server hung up").expect("no reply came");
+    assert_eq!(reply, "ok");
     connection.write_all(b" a\nget a").unwrap();
     assert_eq!(reader.next().unwrap().unwrap(), "value 1");
     connection.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -198,6 +207,8 @@ fn a_message_is_answered_when_it_is_complete_and_not_before() {
     assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&early.kind()));
 }
 
+/// Hint: One read may bring many requests; does each of them get its reply?
+/// Wiretap: --freeze 1s
 #[test]
 fn ten_thousand_requests_at_once_get_ten_thousand_replies() {
     for server in [LINES, FRAMES] {
@@ -218,6 +229,9 @@ fn ten_thousand_requests_at_once_get_ten_thousand_replies() {
 
 // Limits of a message.
 
+/// Hint: Does the limit count the end of the line, and is the check for more, or for
+/// as much?
+/// Wiretap: --as lines
 #[test]
 fn a_line_of_4096_bytes_is_kept_and_a_longer_one_ends_the_connection() {
     let (_server, address) = LINES.start();
@@ -231,6 +245,9 @@ fn a_line_of_4096_bytes_is_kept_and_a_longer_one_ends_the_connection() {
 }
 
 /// The client sends 16 MiB and only then reads: the error must still be there.
+/// Hint: Closing a connection with bytes that were not read resets it, and what was
+/// sent last may be lost.
+/// Wiretap: --as lines
 #[test]
 fn what_follows_a_line_that_is_too_long_does_not_destroy_the_error() {
     let (_server, address) = LINES.start();
@@ -239,6 +256,8 @@ fn what_follows_a_line_that_is_too_long_does_not_destroy_the_error() {
     assert!(is_error(&replies[0]), "{replies:?}");
 }
 
+/// Hint: When is the length of a line checked: at its end, or while it arrives?
+/// Wiretap: --as lines
 #[test]
 fn a_line_without_an_end_is_refused_while_it_is_still_coming() {
     let (_server, address) = LINES.start();
@@ -250,6 +269,8 @@ fn a_line_without_an_end_is_refused_while_it_is_still_coming() {
 }
 
 /// No draft: it is about the frames.
+/// Hint: Is the check for more than the limit, or for as much?
+/// Wiretap: --as frames
 #[test]
 fn a_frame_of_32768_bytes_is_answered() {
     let (_server, address) = FRAMES.start();
@@ -261,6 +282,9 @@ fn a_frame_of_32768_bytes_is_answered() {
 
 /// 32,769; the largest; what is negative for those who read it so; a line of text.
 /// No draft: it is about the frames.
+/// Hint: The length comes first; what can be decided before anything else has
+/// arrived?
+/// Wiretap: --as frames
 #[test]
 fn a_length_over_the_limit_is_refused_at_once_and_ends_the_connection() {
     let (_server, address) = FRAMES.start();
@@ -280,6 +304,9 @@ fn a_length_over_the_limit_is_refused_at_once_and_ends_the_connection() {
 }
 
 /// No draft: it is about the frames.
+/// Hint: Anybody can send four bytes that promise four gigabytes; when is memory
+/// taken for them?
+/// Wiretap: --as frames
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_is_allocated_for_a_length_over_the_limit_and_little_for_one_within() {
@@ -298,6 +325,8 @@ fn nothing_is_allocated_for_a_length_over_the_limit_and_little_for_one_within() 
 }
 
 /// No draft: it is about the frames.
+/// Hint: Nothing is no valid JSON, and it ends nothing.
+/// Wiretap: --as frames
 #[test]
 fn a_frame_of_length_0_is_an_error_and_the_connection_goes_on() {
     let (_server, address) = FRAMES.start();
@@ -307,6 +336,8 @@ fn a_frame_of_length_0_is_an_error_and_the_connection_goes_on() {
 }
 
 /// No draft: it is about the frames.
+/// Hint: A parser that calls itself for each bracket can run out of stack.
+/// Wiretap: --as frames
 #[test]
 fn json_that_is_nested_too_deep_is_an_error_and_the_connection_goes_on() {
     let (_server, address) = FRAMES.start();
@@ -318,6 +349,9 @@ fn json_that_is_nested_too_deep_is_an_error_and_the_connection_goes_on() {
 
 // Bytes that are not text.
 
+/// Hint: What happens to the connection when a line cannot be decoded, and what is
+/// printed of it?
+/// Wiretap: --as lines --hex
 #[test]
 fn a_line_that_is_not_text_is_an_error_and_the_connection_goes_on() {
     let (mut server, address) = LINES.start();
@@ -341,6 +375,9 @@ fn a_line_that_is_not_text_is_an_error_and_the_connection_goes_on() {
 /// A value may hold control characters. On the terminals of server and client they must
 /// do nothing.
 /// No draft: it is about the frames.
+/// Hint: What happens to the connection when a frame cannot be decoded, and what is
+/// printed of it?
+/// Wiretap: --as frames --hex
 #[test]
 fn frames_that_are_not_utf_8_are_an_error_and_control_characters_are_not_printed() {
     let (mut server, address) = FRAMES.start();
@@ -358,6 +395,8 @@ fn frames_that_are_not_utf_8_are_an_error_and_control_characters_are_not_printed
 // Peers that vanish.
 
 /// Half of `set a 100` may look like `set a 10`.
+/// Hint: The stream can end in the middle of a message; what is done with the half?
+/// Wiretap: --cut-after 15B
 #[test]
 fn half_a_message_is_never_carried_out() {
     let (mut server, address) = LINES.start();
@@ -387,6 +426,7 @@ fn half_a_message_is_never_carried_out() {
 
 // Peers that do harm to others.
 
+/// Hint: How long may the writing of one reply take, and what waits meanwhile?
 #[test]
 fn a_client_that_sends_and_never_reads_harms_nobody_and_is_let_go() {
     // Both at the same time, since both take their time.
@@ -422,6 +462,8 @@ fn send_and_never_read(kind: Server) {
 }
 
 /// A client that reads slowly is served to the end.
+/// Hint: A client that reads slowly is not one that does not read at all.
+/// Wiretap: --rate 20kB/s
 #[test]
 fn a_slow_reader_gets_all_replies() {
     for kind in [LINES, FRAMES] {
@@ -451,6 +493,7 @@ fn a_slow_reader_gets_all_replies() {
     }
 }
 
+/// Hint: How much of a line is kept while its end has not come?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_line_without_an_end_takes_no_memory() {
@@ -465,6 +508,8 @@ fn a_line_without_an_end_takes_no_memory() {
     assert!(grown < 4 << 10, "{grown} kB for one line");
 }
 
+/// Hint: Which call waits for one client while the others want something?
+/// Wiretap: --cut-after 20B
 #[test]
 fn idle_and_resetting_clients_harm_nobody() {
     for kind in [LINES, FRAMES] {
@@ -476,11 +521,12 @@ fn idle_and_resetting_clients_harm_nobody() {
             (&half).write_all(&kind.request()[..3]).unwrap();
             reset(half);
         }
-        assert!(kind.answers(&connect(address)));
-        assert!(kind.answers(&idle));
+        assert!(kind.answers(&connect(address)), "a new client is not served");
+        assert!(kind.answers(&idle), "the idle client is not served");
     }
 }
 
+/// Hint: How many clients can be connected at a time, and how many can wait to be?
 #[test]
 fn three_hundred_clients_at_once_are_all_served() {
     for kind in [LINES, FRAMES] {
@@ -492,11 +538,13 @@ fn three_hundred_clients_at_once_are_all_served() {
             connection.write_all(&kind.request()).unwrap();
         }
         for mut connection in &connections {
-            assert!(connection.read(&mut [0; 100]).unwrap() > 0);
+            assert!(connection.read(&mut [0; 100]).expect("no answer came") > 0);
         }
     }
 }
 
+/// Hint: A limit on the clients means waiting, and each client that leaves gives its
+/// place back.
 #[test]
 fn the_next_client_after_a_thousand_waits_for_one_to_leave() {
     rlimit::increase_nofile_limit(4096).unwrap();
@@ -518,6 +566,8 @@ fn the_next_client_after_a_thousand_waits_for_one_to_leave() {
     }
 }
 
+/// Hint: Accepting can fail; should that end the server, or make it try again without
+/// a pause?
 #[cfg(unix)]
 #[test]
 fn out_of_open_files_a_server_pauses_accepting_and_serves_on() {
@@ -540,6 +590,9 @@ fn out_of_open_files_a_server_pauses_accepting_and_serves_on() {
 
 // A store that a peer could fill.
 
+/// Hint: Is a key that is there already a new key, and is the length of a key counted
+/// in bytes?
+/// Wiretap: --as lines
 #[test]
 fn the_store_takes_a_hundred_keys_of_32_bytes_and_no_more() {
     let (_server, address) = LINES.start();
@@ -559,6 +612,8 @@ fn the_store_takes_a_hundred_keys_of_32_bytes_and_no_more() {
 
 /// A control character in a key takes six bytes in JSON.
 /// No draft: it is about the frames.
+/// Hint: How long can a key become when it is written as JSON?
+/// Wiretap: --as frames
 #[test]
 fn the_store_behind_frames_takes_a_hundred_keys_and_a_list_of_them_fits_a_frame() {
     let (_server, address) = FRAMES.start();
@@ -578,6 +633,7 @@ fn the_store_behind_frames_takes_a_hundred_keys_and_a_list_of_them_fits_a_frame(
     assert_eq!(replies[4].matches(&control).count(), 100);
 }
 
+/// Hint: What is kept beside the keys and the values themselves?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_store_takes_little_memory() {
@@ -594,6 +650,9 @@ fn a_full_store_takes_little_memory() {
 
 /// What arrives is one reply in pieces, then two at once.
 /// No draft: it is about the clients.
+/// Hint: How does the client find the end of a reply, and what does it do with the
+/// bytes behind it?
+/// Wiretap: --slice 1
 #[test]
 fn the_clients_read_replies_in_pieces_and_several_at_once() {
     let pieces = |sent: [Vec<u8>; 4]| {
@@ -626,6 +685,8 @@ fn the_clients_read_replies_in_pieces_and_several_at_once() {
 }
 
 /// No draft: it is about the clients.
+/// Hint: Which calls of the client can wait for ever, and what bounds them?
+/// Wiretap: --freeze 60s
 #[test]
 fn a_silent_server_does_not_hold_a_client_for_long() {
     let clients = CLIENTS.map(|program| {
@@ -636,7 +697,7 @@ fn a_silent_server_does_not_hold_a_client_for_long() {
     });
     for client in clients {
         let client = client.end();
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         assert!(client.errors.starts_with("Error: no reply"), "{}", client.errors);
         // Each says in its own words that the time was up.
         let timed_out = ["timed out", "elapsed"];
@@ -647,6 +708,8 @@ fn a_silent_server_does_not_hold_a_client_for_long() {
 
 /// A server that ends its stream too early or in the middle of a reply, or never.
 /// No draft: it is about the clients.
+/// Hint: How many replies are expected, and how long may one be?
+/// Wiretap: --cut-after 40B
 #[test]
 fn a_missing_a_half_and_an_endless_reply_are_errors() {
     let half: [&'static [u8]; 2] = [b"value hal", b"\0\0\0\x09half"];
@@ -682,6 +745,9 @@ fn a_missing_a_half_and_an_endless_reply_are_errors() {
 }
 
 /// No draft: it is about the clients.
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
+/// Wiretap: --hex
 #[test]
 fn a_peers_control_characters_do_not_reach_the_terminal() {
     let (server, _thread) = start_fake_server(|mut connection| {
@@ -693,6 +759,7 @@ fn a_peers_control_characters_do_not_reach_the_terminal() {
 }
 
 /// No draft: it is about the clients.
+/// Hint: The error should name the address, the reason, and what to try.
 #[test]
 fn a_closed_port_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -701,7 +768,7 @@ fn a_closed_port_is_a_clear_error() {
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     for program in CLIENTS {
         let client = run_client(program, address, &[]);
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         let error = format!("cannot connect to {address}");
         assert!(client.errors.contains(&error), "{}", client.errors);
         assert!(
@@ -712,6 +779,7 @@ fn a_closed_port_is_a_clear_error() {
     }
 }
 
+/// Hint: The error should name the address and the reason.
 #[test]
 fn a_port_in_use_is_a_clear_error() {
     for server in [LINES, FRAMES] {
@@ -724,6 +792,8 @@ fn a_port_in_use_is_a_clear_error() {
 }
 
 /// No draft: it is about the arguments.
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
     for server in [LINES, FRAMES] {
@@ -735,7 +805,7 @@ fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
         // No name ends in .invalid (RFC 2606).
         let name = "no-such-host.invalid:65435";
         let client = Program::run(program, &[name]);
-        assert_eq!(client.code, Some(1));
+        assert_eq!(client.code, Some(1), "{}", client.errors);
         let error = format!("cannot connect to {name}");
         assert!(client.errors.contains(&error), "{}", client.errors);
         // The most likely slip: a request where the address belongs.
@@ -746,6 +816,8 @@ fn wrong_arguments_exit_with_2_and_an_unknown_name_with_1() {
 }
 
 /// Without SO_REUSEADDR the second start fails: "address already in use".
+/// Hint: Which socket option lets a port be bound while old connections on it time
+/// out?
 #[test]
 fn a_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     for kind in [LINES, FRAMES] {
@@ -755,11 +827,13 @@ fn a_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
         drop(server);
         let (_server, again) = kind.start_at(&address.to_string());
         assert_eq!(again, address);
-        assert!(kind.answers(&connect(address)));
+        assert!(kind.answers(&connect(address)), "a new client is not served");
     }
 }
 
 /// A client whose machine lost its power is found by the kernel's own questions.
+/// Hint: A machine without power says nothing; which socket option makes the kernel
+/// ask?
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -774,6 +848,7 @@ fn an_accepted_connection_has_a_keepalive_timer() {
             table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let mut timers =
             sockets.filter(|f| f[1] == local && f[3] == "01").map(|f| f[5]);
-        assert!(timers.next().unwrap().starts_with("02:"));
+        let timer = timers.next().expect("no connection is accepted");
+        assert!(timer.starts_with("02:"), "the connection has no keepalive timer");
     }
 }

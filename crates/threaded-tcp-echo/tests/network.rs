@@ -42,9 +42,9 @@ fn connect(server: SocketAddr) -> TcpStream {
 
 /// Sends bytes and returns as many from the echo.
 fn echo(mut connection: &TcpStream, bytes: &[u8]) -> Vec<u8> {
-    connection.write_all(bytes).unwrap();
+    connection.write_all(bytes).expect("the server does not take the bytes");
     let mut echo = vec![0; bytes.len()];
-    connection.read_exact(&mut echo).unwrap();
+    connection.read_exact(&mut echo).expect("the echo is not complete");
     echo
 }
 
@@ -67,16 +67,20 @@ fn start_with_few_files(arguments: &str) -> Program {
     Program::start("/bin/sh", &["-c", &command])
 }
 
+/// Hint: A name can stand for several addresses, and the first one need not answer.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
     // On many systems the first address of this name is ::1, where nobody listens.
     let server = format!("localhost:{}", address.port());
     let client = Program::run(env!("CARGO_BIN_EXE_threaded-tcp-client"), &[&server]);
-    assert_eq!(client.output[1], "Received echo: Hello, world");
+    let shown = client.output.get(1).map(String::as_str);
+    assert_eq!(shown, Some("Received echo: Hello, world"), "{}", client.errors);
 }
 
 /// A server that is not started is one cause of many.
+/// Hint: Only a refused connection suggests that no server is running; look at the
+/// kind of the error.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -90,6 +94,8 @@ fn the_hint_is_given_only_where_it_fits() {
 }
 
 /// Claims 37 and 46: whatever one client does, the others are served at once.
+/// Hint: Which call waits for one client while the others want something?
+/// Wiretap: --cut-after 20B
 #[test]
 fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -111,6 +117,8 @@ fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
 
 /// Nobody reads what the server prints, as in `threaded-tcp-server | head -1`. In
 /// Rust printing then panics, and ends the thread that serves the client.
+/// Hint: What happens to the count of the clients when the thread of one of them
+/// panics?
 #[cfg(unix)]
 #[test]
 fn a_place_is_given_back_whatever_ends_its_thread() {
@@ -133,6 +141,8 @@ fn a_place_is_given_back_whatever_ends_its_thread() {
     assert!(server.is_running(), "one client ended the server");
 }
 
+/// Hint: Accepting can fail; should that end the server, or make it try again without
+/// a pause?
 #[cfg(unix)]
 #[test]
 fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
@@ -148,6 +158,8 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// Hint: Not every failed connection is the fault of the server; look at the kind of
+/// the error.
 #[cfg(unix)]
 #[test]
 fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
@@ -158,10 +170,12 @@ fn a_client_out_of_open_files_says_so_and_hints_at_nothing_else() {
     let command =
         format!("ulimit -n 40; exec {command} {address} --clients 60 --hold 1");
     let client = Program::run("/bin/sh", &["-c", &command]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
+/// Hint: Which calls of the client can wait for ever, and what bounds them?
+/// Wiretap: --freeze 60s
 #[test]
 fn a_silent_server_does_not_hold_the_client_for_long() {
     let (silent, _thread) = start_fake_server(|mut connection| {
@@ -169,11 +183,13 @@ fn a_silent_server_does_not_hold_the_client_for_long() {
         thread::sleep(PATIENCE);
     });
     let client = run_client(silent, &[]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     assert_ne!(client.errors, "", "it gives no reason");
 }
 
 /// Claim 23: one write may send only a part; the server goes on until all is sent.
+/// Hint: What does one write return when the buffer of the connection is almost full?
+/// Wiretap: --rate 500kB/s
 #[test]
 fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -186,14 +202,14 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
     let mut received = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            (&connection).write_all(&bytes).unwrap();
+            (&connection).write_all(&bytes).expect("the server does not take it");
             connection.shutdown(Shutdown::Write).unwrap();
         });
         let mut block = vec![0; 16 * 1024];
         for number in 0.. {
             // Slowness is what is tested here; nothing waits for it.
             thread::sleep(Duration::from_millis(if number < 100 { 10 } else { 0 }));
-            match (&connection).read(&mut block).unwrap() {
+            match (&connection).read(&mut block).expect("the echo broke off") {
                 0 => break,
                 length => received.extend_from_slice(&block[..length]),
             }
@@ -204,6 +220,8 @@ fn eight_mebibytes_come_back_unchanged_to_a_client_that_reads_slowly() {
 
 /// Claims 24 and 48: sockets carry bytes, not text, and a read can end in the middle
 /// of a character.
+/// Hint: What are the bytes, text or bytes, and when does that matter?
+/// Wiretap: --slice 1 --rate 20B/s
 #[test]
 fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -218,6 +236,8 @@ fn bytes_that_are_not_utf_8_and_a_split_character_come_back_unchanged() {
     server.wait_for(&format!("Received from {peer}: \u{fffd}b"));
 }
 
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
 #[test]
 fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -225,11 +245,18 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let shown =
         "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
-    assert_eq!(client.output[1], format!("Received echo: {shown}"));
+    assert_eq!(
+        client.output.get(1),
+        Some(&format!("Received echo: {shown}")),
+        "{}",
+        client.errors
+    );
     assert!(server.wait_for("Received from ").ends_with(&format!(": {shown}")));
 }
 
 /// Claim 27: without SO_REUSEADDR the second start fails: "address already in use".
+/// Hint: Which socket option lets a port be bound while old connections on it time
+/// out?
 #[test]
 fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
     let (server, address) = start_server("127.0.0.1:0");
@@ -242,6 +269,8 @@ fn the_server_restarts_at_once_on_its_port_while_a_client_holds_a_connection() {
 }
 
 /// A client whose machine lost its power is found because the kernel asks.
+/// Hint: A machine without power says nothing; which socket option makes the kernel
+/// ask?
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -255,9 +284,12 @@ fn an_accepted_connection_has_a_keepalive_timer() {
         table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let mut timers =
         connection.filter(|f| f[1] == local && f[3] == "01").map(|f| f[5]);
-    assert!(timers.next().unwrap().starts_with("02:"));
+    let timer = timers.next().expect("no connection is accepted");
+    assert!(timer.starts_with("02:"), "the connection has no keepalive timer");
 }
 
+/// Hint: How much of a reply has the client to read to know that it is wrong?
+/// Wiretap: -
 #[test]
 fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
     let (wrong, _thread) = start_fake_server(|mut connection| {
@@ -265,8 +297,12 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
         let _ = connection.write_all(b"Hello, moon!");
     });
     let client = run_client(wrong, &[]);
-    assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains("Error: a wrong echo: Hello, moon!"));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
+    assert!(
+        client.errors.contains("Error: a wrong echo: Hello, moon!"),
+        "{}",
+        client.errors
+    );
     let (short, _thread) = start_fake_server(|mut connection| {
         let _ = connection.read(&mut [0; 100]);
         let _ = connection.write_all(b"Hello");
@@ -279,7 +315,7 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
             },
         );
     let client = run_client(endless, &[]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     // It does not wait for the end of a stream that has none.
     assert!(client.errors.contains("a wrong echo: xxx"), "{}", client.errors);
 

@@ -43,11 +43,13 @@ fn echo(socket: &UdpSocket, server: SocketAddr, datagram: &[u8]) -> Vec<u8> {
 
 fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     let mut buffer = vec![0; 65_536];
-    let (length, peer) = socket.recv_from(&mut buffer).unwrap();
-    assert_eq!(peer, server);
+    let (length, peer) =
+        socket.recv_from(&mut buffer).expect("no echo of the datagram");
+    assert_eq!(peer, server, "the echo comes from elsewhere");
     buffer[..length].to_vec()
 }
 
+/// Hint: A name can stand for several addresses, and the first one need not answer.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -58,6 +60,8 @@ fn a_name_is_looked_up_and_every_address_tried() {
 }
 
 /// A server that is not started is one cause of many.
+/// Hint: Sending without a reply suggests that no server is running; a send that
+/// fails has another cause.
 #[test]
 fn the_hint_is_given_only_where_it_fits() {
     // To this address nobody may connect, and a name that ends so does not exist.
@@ -71,6 +75,9 @@ fn the_hint_is_given_only_where_it_fits() {
 
 /// A server on 0.0.0.0 answers from the address that its way back to the client has,
 /// which need not be the one that was asked.
+/// Hint: The reply may come from another address of the server than the one that was
+/// asked; say which.
+/// Wiretap: --udp
 #[cfg(target_os = "linux")] // Elsewhere 127.0.0.2 is not an address of this machine.
 #[test]
 fn a_server_of_all_addresses_answers_or_the_error_names_the_cause() {
@@ -93,6 +100,9 @@ fn a_server_of_all_addresses_answers_or_the_error_names_the_cause() {
 }
 
 /// Claim 31: a buffer of 1024 bytes would cut what is longer, without a word.
+/// Hint: How large can a datagram be, and what happens to the part that the buffer
+/// has no room for?
+/// Wiretap: --udp
 #[test]
 fn the_largest_datagram_and_bytes_that_are_not_utf_8_come_back_whole() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -106,6 +116,9 @@ fn the_largest_datagram_and_bytes_that_are_not_utf_8_come_back_whole() {
 }
 
 /// An argument of that length is more than Windows takes.
+/// Hint: How much room does the client have for the echo, and how much of it is
+/// printed?
+/// Wiretap: --udp
 #[cfg(unix)]
 #[test]
 fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
@@ -117,17 +130,20 @@ fn a_client_sends_the_largest_datagram_and_prints_its_beginning() {
 }
 
 /// An argument of that length is more than Windows takes.
+/// Hint: Sending fails here; what does the program do with that error?
 #[cfg(unix)]
 #[test]
 fn a_message_that_fits_no_datagram_is_a_clear_error() {
     let (_server, address) = start_server("127.0.0.1:0");
     let client = run_client(address, &[&"x".repeat(LARGEST + 1)]);
-    assert_eq!(client.code, Some(1));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
     assert_ne!(client.errors, "", "it gives no reason");
     assert!(!client.errors.contains("is the server running"), "{}", client.errors);
 }
 
 /// Claim 32: on the slide anybody can end the server with an empty datagram.
+/// Hint: What do zero bytes mean in a protocol that has no connection?
+/// Wiretap: --udp
 #[test]
 fn an_empty_datagram_does_not_stop_the_server() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -140,6 +156,7 @@ fn an_empty_datagram_does_not_stop_the_server() {
 }
 
 /// An echo to its own port would reach the server itself, and go round for ever.
+/// Hint: To whom does the echo of this datagram go, and what happens next?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_datagram_from_the_servers_own_port_is_not_answered() {
@@ -156,6 +173,8 @@ fn a_datagram_from_the_servers_own_port_is_not_answered() {
     assert!(twin.recv(&mut [0; 100]).is_err(), "it was answered");
 }
 
+/// Hint: How long does the client wait, and what does it do then?
+/// Wiretap: --udp --drop 50% --seed 2
 #[test]
 fn a_lost_datagram_is_sent_again() {
     let forgetful = bind("127.0.0.1:0");
@@ -163,13 +182,20 @@ fn a_lost_datagram_is_sent_again() {
     let client = start_client(address, &[]);
     let mut buffer = [0; 100];
     forgetful.recv(&mut buffer).unwrap(); // This one is lost.
-    let (length, peer) = forgetful.recv_from(&mut buffer).unwrap();
+    let (length, peer) =
+        forgetful.recv_from(&mut buffer).expect("it is not sent again");
     forgetful.send_to(&buffer[..length], peer).unwrap();
     let client = client.end();
-    assert_eq!(client.code, Some(0));
-    assert!(client.errors.contains("No reply in 1 s to try 1 of 3"));
+    assert_eq!(client.code, Some(0), "{}", client.errors);
+    assert!(
+        client.errors.contains("No reply in 1 s to try 1 of 3"),
+        "{}",
+        client.errors
+    );
 }
 
+/// Hint: Who may send to the port of the client, and how does it know who did?
+/// Wiretap: --udp
 #[test]
 fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     let server = bind("127.0.0.1:0");
@@ -186,10 +212,16 @@ fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
     let (_, peer) = server.recv_from(&mut [0; 100]).unwrap();
     server.send_to(b"\x1b[2Jlies", peer).unwrap();
     let client = client.end();
-    assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains("a wrong echo: \u{fffd}[2Jlies"));
+    assert_eq!(client.code, Some(1), "{}", client.errors);
+    assert!(
+        client.errors.contains("a wrong echo: \u{fffd}[2Jlies"),
+        "{}",
+        client.errors
+    );
 }
 
+/// Hint: What would the terminal do with these characters if they were printed as
+/// they are?
 #[test]
 fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -197,6 +229,11 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
     let shown =
         "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
-    assert_eq!(client.output[0], format!("Received echo: {shown} from {address}"));
+    assert_eq!(
+        client.output.get(0),
+        Some(&format!("Received echo: {shown} from {address}")),
+        "{}",
+        client.errors
+    );
     server.wait_for(&format!("Received {shown} from "));
 }

@@ -111,6 +111,8 @@ fn reset(peer: TcpStream) {
 }
 
 /// Claim 91: messages, not a stream. However the bytes come, a message is whole.
+/// Hint: The library keeps messages apart; use it once for each of them.
+/// Wiretap: --as zmtp --slice 1
 #[test]
 fn a_message_in_single_bytes_is_one_and_two_in_one_write_are_two() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -130,6 +132,8 @@ fn a_message_in_single_bytes_is_one_and_two_in_one_write_are_two() {
     assert_eq!(replier.wait_for("Received request: "), "two");
 }
 
+/// Hint: Bytes need not be text; what is sent back, and what is printed?
+/// Wiretap: --as zmtp --hex
 #[test]
 fn what_is_not_text_cannot_steer_the_terminal_and_comes_back_unchanged() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -143,6 +147,8 @@ fn what_is_not_text_cannot_steer_the_terminal_and_comes_back_unchanged() {
     assert_eq!(reply, odd);
 }
 
+/// Hint: Which errors belong to one peer, and which to the socket?
+/// Wiretap: --as zmtp
 #[test]
 fn a_client_that_resets_or_sends_garbage_does_not_end_the_replier() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -177,6 +183,7 @@ fn a_client_that_resets_or_sends_garbage_does_not_end_the_replier() {
     assert_eq!((requester.code, &*requester.errors), (Some(0), ""));
 }
 
+/// Hint: How long may one reply take while the others wait?
 #[test]
 fn a_client_that_does_not_read_its_reply_holds_the_others_up_for_a_second() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -193,6 +200,8 @@ fn a_client_that_does_not_read_its_reply_holds_the_others_up_for_a_second() {
 }
 
 /// It tells what failed each time, and what may be wrong.
+/// Hint: Count the tries, and say of each what failed.
+/// Wiretap: --as zmtp
 #[test]
 fn the_requester_asks_three_times_at_most() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -216,6 +225,8 @@ fn the_requester_asks_three_times_at_most() {
 }
 
 /// Why a replier may not count on a request coming once.
+/// Hint: What may a request socket do while its reply has not come?
+/// Wiretap: --as zmtp --freeze 20s
 #[test]
 fn a_request_without_a_reply_for_five_seconds_is_asked_again_on_a_new_socket() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -256,11 +267,15 @@ fn assert_outlived_by_two_subscribers(endpoint: &str) {
     }
 }
 
+/// Hint: Who connects again, and what has to be said again then?
+/// Wiretap: --as zmtp
 #[test]
 fn subscribers_outlive_a_publisher_that_is_killed_and_started_again() {
     assert_outlived_by_two_subscribers(ANY_PORT);
 }
 
+/// Hint: An error of the connection is no reason to end.
+/// Wiretap: --as zmtp
 #[test]
 fn a_subscriber_connects_again_when_the_publisher_sends_garbage_or_hangs_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -279,6 +294,7 @@ fn a_subscriber_connects_again_when_the_publisher_sends_garbage_or_hangs_up() {
     assert_eq!(subscriber.wait_for("Received: "), "two");
 }
 
+/// Hint: Where are the messages kept that one subscriber does not take?
 #[test]
 fn a_subscriber_that_reads_nothing_harms_nobody_else() {
     let (mut publisher, endpoint) =
@@ -296,6 +312,8 @@ fn a_subscriber_that_reads_nothing_harms_nobody_else() {
 }
 
 /// The crate does not linger: what waits in a program that ends would be lost.
+/// Hint: What is still in the socket when the program ends?
+/// Wiretap: --as zmtp
 #[test]
 fn a_pusher_that_ends_after_its_last_task_loses_nothing() {
     let long = "x".repeat(10_000);
@@ -311,6 +329,7 @@ fn a_pusher_that_ends_after_its_last_task_loses_nothing() {
     assert_eq!(pusher.output.last().unwrap(), "All 3000 tasks have left");
 }
 
+/// Hint: How long is a puller waited for that takes nothing?
 #[test]
 fn a_pusher_whose_tasks_cannot_leave_says_so_after_five_seconds() {
     let long = "x".repeat(10_000);
@@ -323,6 +342,7 @@ fn a_pusher_whose_tasks_cannot_leave_says_so_after_five_seconds() {
 }
 
 /// Those that it hangs up on come back at once, while it is still ending.
+/// Hint: Those that are hung up on come back while the program is still ending.
 #[test]
 fn twenty_pushers_in_a_row_end_well_though_their_pullers_connect_again_at_once() {
     let more = ["--count", "300", "--pullers", "3"];
@@ -366,11 +386,15 @@ fn assert_pullers_outlive_the_pusher(endpoint: &str) {
     }
 }
 
+/// Hint: Who connects again, and how long does it try?
+/// Wiretap: --as zmtp
 #[test]
 fn pullers_wait_for_a_pusher_that_ended_or_was_killed_and_go_on_with_the_next() {
     assert_pullers_outlive_the_pusher(ANY_PORT);
 }
 
+/// Hint: An error of the connection is no reason to end.
+/// Wiretap: --as zmtp
 #[test]
 fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -395,6 +419,7 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
 }
 
 /// Without a broker nobody gives them to another puller.
+/// Hint: Nobody keeps a task that has left; is a task made up for it?
 #[test]
 fn tasks_in_the_hands_of_a_puller_that_dies_are_lost() {
     let (pusher, endpoint) =
@@ -409,6 +434,7 @@ fn tasks_in_the_hands_of_a_puller_that_dies_are_lost() {
     assert_eq!(rests(&other.kill().output, "Received: ").len(), 5);
 }
 
+/// Hint: Nothing can be pushed to nobody; what does the user see meanwhile?
 #[test]
 fn a_pusher_without_a_puller_waits_and_says_so() {
     let (mut pusher, endpoint) = listen(PUSHER, &[ANY_PORT, "--count", "9999999"]);
@@ -427,6 +453,8 @@ fn a_pusher_without_a_puller_waits_and_says_so() {
     assert!(pusher.is_running());
 }
 
+/// Hint: Which errors belong to one peer, and which to the socket?
+/// Wiretap: --as zmtp
 #[test]
 fn a_puller_that_resets_or_sends_garbage_does_not_end_the_pusher() {
     let (mut pusher, endpoint) = listen(PUSHER, &[ANY_PORT, "--count", "9999999"]);
@@ -440,6 +468,7 @@ fn a_puller_that_resets_or_sends_garbage_does_not_end_the_pusher() {
     assert!(pusher.is_running());
 }
 
+/// Hint: The error should name the address and the reason.
 #[test]
 fn a_port_in_use_is_a_clear_error() {
     let (_replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -451,6 +480,7 @@ fn a_port_in_use_is_a_clear_error() {
     }
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood.
 #[test]
 fn a_wrong_argument_exits_with_2_and_a_star_says_what_to_write_instead() {
     let bad = [
@@ -489,6 +519,8 @@ fn a_wrong_argument_exits_with_2_and_a_star_says_what_to_write_instead() {
 }
 
 /// A puller at a publisher, say: to wait would not help.
+/// Hint: The handshake tells the kind of the other socket; will waiting change it?
+/// Wiretap: --as zmtp
 #[test]
 fn a_socket_of_the_wrong_kind_ends_the_program_that_connects() {
     let (_publisher, of_publisher) = listen(PUBLISHER, &[ANY_PORT]);
@@ -548,6 +580,7 @@ mod unix {
     }
 
     /// Claim 95: the same over IPC.
+    /// Hint: What may a request socket do whose replier is gone?
     #[test]
     fn the_requester_outlives_a_replier_killed_between_two_requests_over_ipc() {
         let folder = Folder::new();
@@ -564,16 +597,21 @@ mod unix {
         assert_eq!(requester.end().code, Some(0));
     }
 
+    /// Hint: Who connects again, and what has to be said again then?
+    /// Wiretap: --as zmtp
     #[test]
     fn subscribers_outlive_a_publisher_that_is_killed_and_started_again_over_ipc() {
         assert_outlived_by_two_subscribers(&Folder::new().endpoint());
     }
 
+    /// Hint: Who connects again, and how long does it try?
+    /// Wiretap: --as zmtp
     #[test]
     fn pullers_wait_for_a_pusher_and_go_on_with_the_next_over_ipc() {
         assert_pullers_outlive_the_pusher(&Folder::new().endpoint());
     }
 
+    /// Hint: What may a request socket do whose replier is gone?
     #[test]
     fn the_requester_outlives_a_replier_killed_in_the_middle_of_a_request() {
         let (replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -589,6 +627,7 @@ mod unix {
     }
 
     /// Nobody deletes a file without being asked: it could be a thesis.
+    /// Hint: A program that was killed leaves its file; who may delete it?
     #[test]
     fn an_ipc_file_in_the_way_is_an_error_that_says_which_to_delete() {
         let (stale, live, text) = (Folder::new(), Folder::new(), Folder::new());
@@ -610,6 +649,7 @@ mod unix {
     }
 
     /// The kernel takes no longer path, so nobody can ever listen there.
+    /// Hint: The kernel takes no longer path; what does the error say?
     #[test]
     fn an_ipc_path_over_107_bytes_ends_every_program_with_its_reason() {
         let endpoint = format!("ipc:///tmp/{}", "x".repeat(120));
@@ -626,6 +666,7 @@ mod unix {
         }
     }
 
+    /// Hint: What is left in the file system when the program ends?
     #[test]
     fn ctrl_c_ends_them_with_0_and_no_ipc_file_stays() {
         for listener in [REPLIER, PUBLISHER, PUSHER] {
@@ -650,6 +691,7 @@ mod unix {
         }
     }
 
+    /// Hint: What is still in the socket when Ctrl-C comes?
     #[test]
     fn what_a_pusher_has_sent_before_ctrl_c_leaves() {
         let (mut pusher, endpoint) =

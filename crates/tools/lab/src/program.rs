@@ -62,6 +62,8 @@ impl Program {
         ensure!(!words.is_empty(), "a command is empty");
         let mut process = Command::new(&words[0]);
         process.args(&words[1..]).current_dir(scene::root());
+        // A draft that panics says where. The calls that led there say nothing to a class.
+        process.env("RUST_BACKTRACE", "0");
         process.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
         process.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::start(&mut process)

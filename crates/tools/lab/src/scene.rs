@@ -131,22 +131,32 @@ impl Scene {
         actors
     }
 
-    /// The crates whose programs its commands run.
-    pub fn packages(&self) -> Vec<&str> {
+    /// What its commands run, as cargo's arguments: a crate, or an example of a crate.
+    pub fn builds(&self) -> Vec<String> {
         let commands = self.steps.iter().filter_map(|step| plain(&step.run));
-        let packages =
-            commands.filter_map(|run| run.strip_prefix("cargo run -q -p "));
-        packages.filter_map(|rest| rest.split(' ').next()).collect()
+        let cargo = commands.filter_map(|run| run.strip_prefix("cargo run -q "));
+        let words = cargo.map(|rest| rest.split(' ').collect::<Vec<_>>());
+        let builds = words.map(|words| match words.get(2) {
+            Some(&"--example") => words[..words.len().min(4)].join(" "),
+            _ => words[..words.len().min(2)].join(" "),
+        });
+        builds.collect()
     }
 
     /// Whether it shows what crosses the network by wiretaps of its own.
     pub fn has_wiretap(&self) -> bool {
-        self.packages().contains(&"wiretap")
+        self.builds().iter().any(|build| build == "-p wiretap")
+    }
+
+    /// Whether it shows where a draft breaks.
+    pub fn is_of_a_draft(&self) -> bool {
+        self.name.ends_with("-draft")
     }
 
     /// Whether this name means it: its own, its crate's or its file's.
     pub fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.name.split('/').next() == Some(name)
+        let first = !self.name.contains('/') && name == format!("{}/1", self.name);
+        first || self.name == name || self.name.split('/').next() == Some(name)
     }
 
     fn parse(text: &str) -> Result<Scene, Fault> {
@@ -283,7 +293,7 @@ pub fn find(names: &[String]) -> Result<Vec<Scene>> {
         scenes.extend(known.into_iter().filter(|scene| scene.is_called(name)));
         ensure!(
             scenes.len() > from,
-            "{crate_name} has {count} scenes: {crate_name}/1 and so on"
+            "{crate_name} has {count} scenes; --list {crate_name} shows their names"
         );
     }
     Ok(scenes)
@@ -296,7 +306,8 @@ fn unknown(name: &str, folders: &[String]) -> Error {
     anyhow!("there is no scene '{name}'{hint} There are: {}", known.join(", "))
 }
 
-/// The scenes of a crate: `demo.toml`, then `demo-2-....toml` and so on.
+/// The scenes of a crate: `demo.toml`, then `demo-2-....toml` and so on, then those of
+/// its drafts, `demo-draft-....toml`.
 fn scenes_of(folder: &str) -> Result<Vec<Scene>> {
     let files = fs::read_dir(root().join(folder))?;
     let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
@@ -307,11 +318,17 @@ fn scenes_of(folder: &str) -> Result<Vec<Scene>> {
     let mut paths: Vec<_> = paths.into_iter().filter(is_scene).collect();
     // By their names alone `demo-2` would come before `demo`.
     paths.sort_by_key(|path| path.file_stem().map(ToOwned::to_owned));
-    let name = |index| match paths.len() {
-        1 => name_of(folder).to_string(),
-        _ => format!("{}/{}", name_of(folder), index + 1),
+    let draft = |path: &Path| {
+        let stem = path.file_stem()?.to_str()?;
+        stem.strip_prefix("demo-draft-").map(ToOwned::to_owned)
     };
-    paths.iter().enumerate().map(|(index, path)| load(name(index), path)).collect()
+    let numbered = paths.iter().filter(|path| draft(path).is_none()).count();
+    let name = |(index, path): (usize, &PathBuf)| match (draft(path), numbered) {
+        (Some(draft), _) => format!("{}/{draft}-draft", name_of(folder)),
+        (None, 1) => name_of(folder).to_string(),
+        (None, _) => format!("{}/{}", name_of(folder), index + 1),
+    };
+    paths.iter().enumerate().map(|it| load(name(it), it.1)).collect()
 }
 
 fn load(name: String, path: &Path) -> Result<Scene> {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::audience::{self, Key};
 use crate::backstage::Brokers;
@@ -25,9 +25,12 @@ const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// What to play: crates, one scene of a crate (such as mqtt-temperature/2), or files;
-    /// everything by default
+    /// What to play: crates, one scene of a crate (such as mqtt-temperature/2 or
+    /// tcp-echo/tcp-server-draft), or files; by default everything but the drafts
     scenes: Vec<String>,
+    /// Plays the drafts: the slide's programs, and where a real network breaks them
+    #[arg(long)]
+    drafts: bool,
     /// Begins at this scene
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
@@ -111,13 +114,23 @@ impl Guide {
 /// crate cannot, is left out; one that fails is reported; the end tells of both.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let mut scenes = scene::find(&options.scenes)?;
+    match options.drafts {
+        true => scenes.retain(Scene::is_of_a_draft),
+        // Without them the tour is short enough for a lecture.
+        false if options.scenes.is_empty() && !options.warm => {
+            scenes.retain(|scene| !scene.is_of_a_draft());
+        }
+        false => {}
+    }
+    ensure!(!scenes.is_empty(), "there is no draft among these");
     if let Some(name) = &options.from {
         scene::begin_at(&mut scenes, name)?;
     }
     let mut screen = Screen::new();
     if options.list {
+        let width = scenes.iter().map(|scene| scene.name.len()).max().unwrap_or(0);
         for scene in &scenes {
-            screen.plain(&format!("{:20} {}", scene.name, scene.title));
+            screen.plain(&format!("{:width$} {}", scene.name, scene.title));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -194,8 +207,11 @@ impl Tour {
             }
         };
         let scene = &self.scenes[index];
+        // A draft's scene has the wiretaps that it needs. In front of a server that has
+        // ended another one would still accept.
+        let wired = self.wired && !scene.is_of_a_draft();
         let performance =
-            Performance::new(scene, &mut self.screen, &self.guide, self.wired);
+            Performance::new(scene, &mut self.screen, &self.guide, wired);
         let played = performance.play(broker.as_deref());
         let error_of_broker = self.renew_broker(index, &played);
         match played {

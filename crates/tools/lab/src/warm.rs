@@ -15,39 +15,38 @@ use crate::screen::Screen;
 const LINES_SHOWN: usize = 12;
 
 /// Builds each crate just as the commands of the scenes will want it: several together
-/// would get other features. Takes out the scenes that need one that cannot be built,
+/// would get other features, and so would an example together with the programs. Takes out the scenes that need one that cannot be built,
 /// and returns what to say of them.
 pub fn build(scenes: &mut Vec<Scene>, screen: &mut Screen) -> Result<Vec<String>> {
-    let mut packages: Vec<String> = Vec::new();
-    for name in scenes.iter().flat_map(Scene::packages) {
-        if !packages.iter().any(|known| known == name) {
-            packages.push(name.to_string());
+    let mut builds: Vec<String> = Vec::new();
+    for build in scenes.iter().flat_map(Scene::builds) {
+        if !builds.contains(&build) {
+            builds.push(build);
         }
     }
     let mut built = BTreeMap::new();
-    for (index, name) in packages.iter().enumerate() {
-        screen.status(&format!(
-            "Building {} of {}: {name}",
-            index + 1,
-            packages.len()
-        ));
-        let errors = build_one(name)?;
+    for (index, build) in builds.iter().enumerate() {
+        // The last word is the name, of the crate or of its example.
+        let name = build.rsplit(' ').next().unwrap_or_default();
+        screen.status(&format!("Building {} of {}: {name}", index + 1, builds.len()));
+        let errors = build_one(build)?;
         if let Some(errors) = &errors {
             screen.plain(&format!("{name} cannot be built:"));
             errors.iter().for_each(|line| screen.plain(&format!("    {line}")));
         }
-        built.insert(name.as_str(), errors.is_none());
+        built.insert(build.as_str(), errors.is_none());
     }
     screen.status("");
-    let is_out = |scene: &mut Scene| scene.packages().iter().any(|name| !built[name]);
+    let is_out =
+        |scene: &mut Scene| scene.builds().iter().any(|build| !built[build.as_str()]);
     let out = scenes.extract_if(.., is_out);
     Ok(out.map(|scene| format!("{}: it cannot be built", scene.title)).collect())
 }
 
-/// Builds a crate in silence; returns the end of what cargo says if that fails.
-fn build_one(name: &str) -> Result<Option<Vec<String>>> {
+/// Builds in silence; returns the end of what cargo says if that fails.
+fn build_one(build: &str) -> Result<Option<Vec<String>>> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "-q", "-p", name]).current_dir(scene::root());
+    cargo.args(["build", "-q"]).args(build.split(' ')).current_dir(scene::root());
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut cargo = Process::start(&mut cargo).context("cannot start cargo")?;
     let (sender, lines) = mpsc::sync_channel(100);

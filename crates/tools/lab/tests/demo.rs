@@ -162,7 +162,7 @@ fn place(crossings: &[String], end: &str) -> usize {
 
 #[test]
 fn the_wiretap_shows_that_tcp_took_what_the_second_client_sent_to_wait() {
-    let crossings = crossings("tcp-echo");
+    let crossings = crossings("tcp-echo/1");
     let hello = "     12 bytes  text: Hello, world";
     let second = place(&crossings, &format!("#2  client -> server{hello}"));
     let left = place(&crossings, "#1  client -> server  end of the stream");
@@ -172,7 +172,7 @@ fn the_wiretap_shows_that_tcp_took_what_the_second_client_sent_to_wait() {
 
 #[test]
 fn the_wiretap_shows_the_datagrams_of_a_scene_and_the_empty_one() {
-    let crossings = crossings("udp-echo");
+    let crossings = crossings("udp-echo/1");
     place(&crossings, "client -> server     11 bytes  datagram 1: Hello, UDP!");
     place(&crossings, "client <- server     11 bytes  datagram 1: Hello, UDP!");
     place(&crossings, "#2  client <- server      0 bytes  datagram 1");
@@ -180,7 +180,7 @@ fn the_wiretap_shows_the_datagrams_of_a_scene_and_the_empty_one() {
 
 #[test]
 fn the_wiretap_shows_the_upgrade_of_a_chat_and_its_frames() {
-    let crossings = crossings("ws-chat");
+    let crossings = crossings("ws-chat/1");
     let upgrade =
         place(&crossings, "  101 Switching Protocols, upgrade to websocket");
     let text = "     21 bytes (6 header)  text frame FIN, masked: Hello, everyone";
@@ -510,16 +510,21 @@ fn the_scenes_are_listed_and_a_tour_may_begin_anywhere() {
     let from = |name: &str| {
         Program::run(LAB, &["demo", "--list", "--from", name, "udp-echo", "tcp-echo"])
     };
-    let names: Vec<String> =
-        from("tcp-echo").output.iter().map(|line| line[..8].to_string()).collect();
-    assert_eq!(names, ["tcp-echo"]);
+    let names = from("tcp-echo").output;
+    assert!(names.iter().all(|line| line.starts_with("tcp-echo")), "{names:?}");
     let unknown = from("ws-chat");
     assert_eq!(unknown.code, Some(1));
     assert!(
-        unknown.errors.contains("there are: udp-echo, tcp-echo"),
+        unknown.errors.contains("there are: udp-echo, udp-echo/udp-client-draft"),
         "{}",
         unknown.errors
     );
+    assert!(!list.output.iter().any(|line| line.contains("-draft ")));
+    let drafts = Program::run(LAB, &["demo", "--list", "--drafts"]).output;
+    assert!(drafts.len() >= 11, "{drafts:?}");
+    assert!(drafts.iter().all(|line| line.contains("-draft ")), "{drafts:?}");
+    let first = Program::run(LAB, &["demo", "--list", "tcp-echo/1"]);
+    assert_eq!(first.output.len(), 1, "{:?}", first.output);
     let second = Program::run(LAB, &["demo", "--list", "mqtt-temperature/2"]);
     assert_eq!(second.output.len(), 1, "{:?}", second.output);
     assert_eq!(Program::run(LAB, &["demo", "--pace", "-1"]).code, Some(2));

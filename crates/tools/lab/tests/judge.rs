@@ -108,6 +108,42 @@ fn a_right_program_passes_and_a_slow_start_is_only_remarked() {
 }
 
 #[test]
+fn the_readme_has_every_field_of_the_verdict() {
+    let command = format!("sh -c 'exec {} \"$@\"' sh", tcp_server());
+    let ended =
+        judge(&["tcp-echo", "--server", &command, "--stage", "lecture", "--json"]);
+    assert_eq!(ended.output.len(), 1, "{:?}", ended.output);
+    let verdict: Value = serde_json::from_str(&ended.output[0]).unwrap();
+    let readme = include_str!("../README.md");
+    let levels =
+        [&verdict, &verdict["stages"][0], &verdict["stages"][0]["promises"][0]];
+    for field in levels.iter().flat_map(|it| it.as_object().unwrap().keys()) {
+        assert!(readme.contains(&format!("`{field}`")), "no `{field}`");
+    }
+}
+
+/// A hint is a sentence, and says where to look.
+#[test]
+fn every_promise_about_the_network_has_a_hint() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut hints = 0;
+    for folder in fs::read_dir(crates).unwrap() {
+        let path = folder.unwrap().path().join("tests/network.rs");
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        for (number, _) in lines.iter().enumerate().filter(|it| *it.1 == "#[test]") {
+            let before = lines[..number].iter().rev();
+            let mut comment = before
+                .take_while(|line| line.starts_with("///") || line.starts_with("#["));
+            let has_hint = comment.any(|line| line.starts_with("/// Hint: "));
+            assert!(has_hint, "{}:{number}: no hint", path.display());
+            hints += 1;
+        }
+    }
+    assert!(hints > 100, "{hints}");
+}
+
+#[test]
 fn nothing_of_a_submission_outlives_the_judge() {
     let mark = format!("{}", 1_000_000 + std::process::id());
     let server = tcp_server();

@@ -43,6 +43,28 @@ fn every_scene_begins_with_a_sentence_and_has_a_question_with_its_answer() {
     }
 }
 
+/// A draft breaks in front of the class, and the program beside it does not.
+#[test]
+fn every_draft_has_a_scene_that_runs_it_and_then_the_program() {
+    let mut drafts = 0;
+    for (path, _) in scenes().iter().filter(|(path, _)| path.ends_with("demo.toml")) {
+        let folder = path.parent().unwrap();
+        for draft in fs::read_dir(folder.join("examples")).into_iter().flatten() {
+            let draft = draft.unwrap().path();
+            let draft = draft.file_stem().unwrap().to_str().unwrap().to_string();
+            let name = draft.strip_suffix("-draft").unwrap();
+            let scene = folder.join(format!("demo-draft-{name}.toml"));
+            let text = fs::read_to_string(&scene)
+                .unwrap_or_else(|_| panic!("no {}", scene.display()));
+            let of_draft = text.find(&format!("--example {draft} "));
+            let last_run = text.rfind("run = ").unwrap();
+            assert!(of_draft.is_some_and(|it| it < last_run), "{draft}");
+            drafts += 1;
+        }
+    }
+    assert!(drafts >= 11, "{drafts}");
+}
+
 /// What is said to a class is made of sentences.
 #[test]
 fn what_is_said_begins_with_a_capital_letter_and_ends_as_a_sentence() {

@@ -26,7 +26,8 @@ pub fn read(path: &Path) -> Result<Vec<Promise>> {
 fn parse(text: &str) -> Vec<Promise> {
     let mut promises = Vec::new();
     let (mut comment, mut is_test): (Vec<&str>, bool) = (Vec::new(), false);
-    for line in text.lines() {
+    // Tests in a module of the file are indented.
+    for line in text.lines().map(str::trim_start) {
         if let Some(comment_line) = line.strip_prefix("/// ") {
             comment.push(comment_line);
         } else if line.starts_with("#[") {
@@ -60,8 +61,8 @@ fn promise(name: &str, comment: &[&str]) -> Promise {
 /// What follows a label, up to the end of its sentence or of the comment.
 fn labelled(comment: &[&str], label: &str) -> Option<String> {
     let place = comment.iter().position(|line| line.starts_with(label))?;
-    let is_label =
-        |line: &&&str| line.starts_with("Hint:") || line.starts_with("Wiretap:");
+    let labels = ["Hint:", "Wiretap:", "No draft:"];
+    let is_label = |line: &&&str| labels.iter().any(|label| line.starts_with(label));
     let more = comment[place + 1..].iter().take_while(|line| !is_label(line));
     let first = comment[place][label.len()..].trim();
     Some([first].into_iter().chain(more.copied()).collect::<Vec<_>>().join(" "))
@@ -74,8 +75,8 @@ mod tests {
     #[test]
     fn a_test_is_a_promise_and_its_comment_may_help() {
         let text = "/// Claim 3.\n/// Hint: read until the end of\n/// the stream.\n\
-            /// Wiretap: --slice 1\n#[test]\nfn pieces_are_put_together() {\n}\n\n\
-            fn help() {\n}\n\n#[cfg(unix)]\n#[test]\nfn it_ends() {\n";
+            /// Wiretap: --slice 1\n/// No draft: an option.\n#[test]\nfn pieces_are_put_together() {\n}\n\n\
+            fn help() {\n}\n\nmod unix {\n    #[cfg(unix)]\n    #[test]\n    fn it_ends() {\n";
         let command = "cargo run -p wiretap -- --slice 1 127.0.0.1:65433 ADDRESS, \
             and connect to 65433";
         let [first, second] = &parse(text)[..] else { panic!("{:?}", parse(text)) };

@@ -97,8 +97,13 @@ impl Trial {
         let listed = Command::new(&self.tests[stage]).arg("--list").output()?;
         let listed = String::from_utf8_lossy(&listed.stdout);
         let names = listed.lines().filter_map(|line| line.strip_suffix(": test"));
-        Ok(names.map(ToOwned::to_owned).collect())
+        Ok(names.map(|name| own_name(name).to_string()).collect())
     }
+}
+
+/// The name of a test without that of its module.
+fn own_name(name: &str) -> &str {
+    name.rsplit("::").next().unwrap_or(name)
 }
 
 /// What libtest printed: a line for each test, then a section for each that failed.
@@ -110,7 +115,7 @@ fn outcomes(printed: &[String]) -> HashMap<String, Outcome> {
             .strip_prefix("---- ")
             .and_then(|rest| rest.strip_suffix(" stdout ----"))
         {
-            section = Some(name.to_string());
+            section = Some(own_name(name).to_string());
         } else if line == "failures:" {
             section = None;
         } else if let Some(Outcome::Failed(message)) =
@@ -124,7 +129,7 @@ fn outcomes(printed: &[String]) -> HashMap<String, Outcome> {
                 "ok" => Outcome::Passed,
                 _ => Outcome::Failed(String::new()),
             };
-            outcomes.insert(name.to_string(), outcome);
+            outcomes.insert(own_name(name).to_string(), outcome);
         }
     }
     outcomes
