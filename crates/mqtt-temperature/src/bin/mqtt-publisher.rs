@@ -1,9 +1,9 @@
 //! An MQTT publisher: sends a room's temperature, and never knows who listens.
 //!
 //! Contract: connects to the broker at mqtt://HOST:PORT; publishes a temperature on
-//!           TOPIC every 5 seconds, and `online` or `offline` on TOPIC/status; connects
-//!           again when the connection is lost; ends after `--count` messages or on
-//!           Ctrl-C. MQTT 3.1.1 is an OASIS standard.
+//!           TOPIC every 5 seconds, and `online` or `offline` on TOPIC/status;
+//!           connects again when the connection is lost; ends after `--count`
+//!           messages or on Ctrl-C. MQTT 3.1.1 is an OASIS standard.
 //! Slide:    Python Publisher Example, publisher.py
 //! Run:      1$ make brokers
 //!           2$ cargo run -p mqtt-temperature
