@@ -113,7 +113,7 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 /// The work is a pause of --work. The task `fail` fails: it is rejected, and the
 /// broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done goes back
 /// to the queue. A lost connection is replaced, after pauses of 0.5 to 8 seconds,
-/// however long that takes. Exit status: 0 after Ctrl-C; 1 when there is no connection
+/// however long it takes. Exit status: 0 after Ctrl-C; 1 when there is no connection
 /// at the start within 5 seconds, or when the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
