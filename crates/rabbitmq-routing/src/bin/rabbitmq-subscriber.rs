@@ -93,7 +93,7 @@ async fn subscribe(arguments: &Arguments) -> Result<()> {
 // Set-up.
 
 /// Prints what a RabbitMQ exchange routes to it (AMQP 0-9-1). A lost connection
-/// is replaced, after pauses of 0.5 to 8 seconds, however long that takes. Exit status: 0
+/// is replaced, after pauses of 0.5 to 8 seconds, for as long as it takes. Status: 0
 /// after Ctrl-C; 1 when there is no connection at the start within 5 seconds, or when
 /// the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
