@@ -630,9 +630,27 @@ fn a_wrong_argument_is_told_with_exit_status_2() {
         let ended = Program::run(program, arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.errors);
     }
-    for wrong in ["mqtts://h:1883", "http://h", "127.0.0.1:1883x"] {
-        let ended = Program::run(SUBSCRIBER, &["--broker", wrong]);
-        assert_eq!(ended.code, Some(1), "{wrong}: {}", ended.errors);
+    for wrong in ["mqtts://h:1883", "http://h", "127.0.0.1:1x"] {
+        for program in BOTH {
+            let ended = Program::run(program, &["--broker", wrong]);
+            assert_eq!(ended.code, Some(1), "{wrong}: {}", ended.errors);
+            let is_named = ended.errors.contains("broker");
+            assert!(is_named, "what is wrong with {wrong}? {}", ended.errors);
+        }
+    }
+}
+
+/// No draft: it has no help.
+#[test]
+fn the_help_says_what_each_option_is_for() {
+    for program in BOTH {
+        let help = Program::run(program, &["--help"]).output.join("\n");
+        for option in help.lines().filter(|line| line.trim().starts_with("--")) {
+            // Name and value stand in the first column, and the text after two spaces.
+            let text = option.trim().split_once("  ").map_or("", |it| it.1.trim());
+            let is_said = text.starts_with(|it: char| it.is_alphanumeric());
+            assert!(is_said, "the help says nothing about this option: {option}");
+        }
     }
 }
 

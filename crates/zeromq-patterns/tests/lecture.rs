@@ -142,6 +142,7 @@ fn a_late_subscriber_misses_exactly_the_first_part() {
     let (mut publisher, endpoint) =
         listen(PUBLISHER, &[ANY_PORT, "--count", "40", "--interval", "0.05"]);
     let mut early = connect(SUBSCRIBER, &[&endpoint]);
+    early.wait_for("Received: "); // So it has more than the late one.
     publisher.wait_for("Publishing: myhome/kitchen/temperature | 3 | ");
     let mut late = connect(SUBSCRIBER, &[&endpoint]);
     for subscriber in [&mut early, &mut late] {

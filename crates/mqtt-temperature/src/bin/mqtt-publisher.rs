@@ -1,9 +1,9 @@
 //! An MQTT publisher: sends a room's temperature, and never knows who listens.
 //!
 //! Contract: connects to the broker at mqtt://HOST:PORT; publishes a temperature on
-//!           TOPIC every 5 seconds, and on TOPIC/status whether it is there; connects
-//!           again when the connection is lost; ends after `--count` messages or on
-//!           Ctrl-C. MQTT 3.1.1 is an OASIS standard.
+//!           TOPIC every 5 seconds, and `online` or `offline` on TOPIC/status;
+//!           connects again when the connection is lost; ends after `--count`
+//!           messages or on Ctrl-C. MQTT 3.1.1 is an OASIS standard.
 //! Slide:    Python Publisher Example, publisher.py
 //! Run:      1$ make brokers
 //!           2$ cargo run -p mqtt-temperature
@@ -11,7 +11,7 @@
 //! See:      `Publishing: <n>`; what it sends, in the second terminal.
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, value_parser};
+use clap::Parser;
 use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, Error, Message};
 use tokio::{select, signal, time::Duration, time::sleep, time::timeout};
 
@@ -19,9 +19,9 @@ use tokio::{select, signal, time::Duration, time::sleep, time::timeout};
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let new = paho_mqtt::CreateOptionsBuilder::new().server_uri(&arguments.broker);
-    let new = new.client_id(format!("publisher{:08x}", fastrand::u32(..)));
-    // Never dropped: that would say goodbye, and the broker publish no last will.
-    let client = Box::leak(Box::new(AsyncClient::new(new.finalize())?));
+    let new = new.client_id(format!("publisher{:08x}", fastrand::u32(..))).finalize();
+    // Never dropped: that says goodbye, and the broker would publish no last will.
+    let client = Box::leak(AsyncClient::new(new).map(Box::new).context("--broker")?);
     connect(client, &arguments).await?;
     select! {
         biased; // Ctrl-C is caught before the first temperature is printed.
@@ -43,7 +43,8 @@ async fn publish(client: &AsyncClient, arguments: &Arguments) {
         }
         let reading = format!("{:.2}", 20.0 + 5.0 * fastrand::f64());
         println!("Publishing: {reading}");
-        deliver(client, Message::new(&arguments.topic, reading, arguments.qos)).await;
+        let message = Message::new(&arguments.topic, reading, arguments.qos as i32);
+        deliver(client, message).await;
     }
 }
 
@@ -60,22 +61,22 @@ async fn deliver(client: &AsyncClient, message: Message) {
 /// Publishes a temperature again and again (MQTT 3.1.1)
 #[derive(Parser)]
 struct Arguments {
+    /// Where the broker is: mqtt://HOST[:PORT]
     #[arg(long, env = "MQTT_URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
-    #[arg(long, env = "MQTT_USERNAME", requires = "password")]
+    #[arg(long, env = "MQTT_USERNAME", requires = "password", help = "Login name")]
     username: Option<String>,
-    #[arg(long, env = "MQTT_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MQTT_PASSWORD", hide_env_values = true, help = "Password")]
     password: Option<String>,
-    /// What to publish on; TOPIC/status says whether this program is there
+    /// What to publish on; TOPIC/status says `online` or `offline`
     #[arg(long, default_value = "myhome/livingroom/temperature")]
     topic: String,
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "5")]
+    #[arg(long, default_value = "5", value_parser = seconds, help = "Seconds apart")]
     interval: Duration,
-    #[arg(long, help = "Messages to publish; without it there is no end")]
+    #[arg(long, help = "How many to publish; without it, until Ctrl-C")]
     count: Option<u64>,
-    /// Quality of service: 0 at most once, 1 at least once, 2 exactly once
-    #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
-    qos: i32,
+    #[arg(long, default_value = "0", value_parser = 0..=2, help = "QoS: 0, 1 or 2")]
+    qos: i64,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -110,16 +111,15 @@ async fn connect(client: &AsyncClient, arguments: &Arguments) -> Result<()> {
     say_online(client, arguments).await
 }
 
-/// Tells now, and after each later connect, that this program is there.
-async fn say_online(client: &AsyncClient, arguments: &Arguments) -> Result<()> {
+/// Publishes `online` now, and again after each later connect.
+async fn say_online(mqtt: &AsyncClient, arguments: &Arguments) -> Result<()> {
     println!("Connected to {}", arguments.broker);
-    client
-        .set_connection_lost_callback(|_| eprintln!("Lost connection, reconnecting"));
+    mqtt.set_connection_lost_callback(|_| eprintln!("Lost connection, reconnecting"));
     // Some topics make a broker hang up. This leaves time for three connections.
-    let online = deliver(client, status(arguments, "online"));
+    let online = deliver(mqtt, status(arguments, "online"));
     timeout(8 * SECOND, online).await.context("it does not answer (a bad topic?)")?;
     let (broker, online) = (arguments.broker.clone(), status(arguments, "online"));
-    client.set_connected_callback(move |client| {
+    mqtt.set_connected_callback(move |client| {
         println!("Connected to {broker}");
         client.publish(online.clone());
     });

@@ -10,7 +10,7 @@
 //! See:      `Topic: myhome/livingroom/temperature | Message: <n>`, every 5 seconds.
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, value_parser};
+use clap::Parser;
 use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, Error, Message};
 use tokio::time::{Duration, sleep, timeout};
 use tokio::{select, signal, sync::mpsc};
@@ -19,7 +19,8 @@ use tokio::{select, signal, sync::mpsc};
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let new = paho_mqtt::CreateOptionsBuilder::new().server_uri(&arguments.broker);
-    let client = AsyncClient::new(new.client_id(&arguments.client_id).finalize())?;
+    let new = new.client_id(&arguments.client_id).finalize();
+    let client = AsyncClient::new(new).context("--broker")?;
     // The library calls this and the other callbacks on a thread of its own.
     client.set_message_callback(|_, message| message.iter().for_each(print));
     client
@@ -53,7 +54,7 @@ async fn stay_subscribed(client: &AsyncClient, arguments: &Arguments) -> Result<
 /// Waits until the broker has acknowledged each subscription, by a SUBACK.
 async fn subscribe(client: &AsyncClient, arguments: &Arguments) -> Result<()> {
     for topic in &arguments.topic {
-        let answer = client.subscribe(topic, arguments.qos);
+        let answer = client.subscribe(topic, arguments.qos as i32);
         if !timeout(PATIENCE, answer).await.is_ok_and(|answer| answer.is_ok()) {
             sleep(Duration::from_millis(100)).await; // By then a loss is known.
             bail!("the broker accepts no subscription to '{topic}' (a bad topic?)");
@@ -74,21 +75,21 @@ fn print(message: &Message) {
 /// Prints what is published on topics (MQTT 3.1.1)
 #[derive(Parser)]
 struct Arguments {
+    /// Where the broker is: mqtt://HOST[:PORT]
     #[arg(long, env = "MQTT_URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
-    #[arg(long, env = "MQTT_USERNAME", requires = "password")]
+    #[arg(long, env = "MQTT_USERNAME", requires = "password", help = "Login name")]
     username: Option<String>,
-    #[arg(long, env = "MQTT_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "MQTT_PASSWORD", hide_env_values = true, help = "Password")]
     password: Option<String>,
-    /// What to subscribe to, again for more; + is any one level, # all that follow
+    /// May be repeated; + stands for one level, # for all levels that follow
     #[arg(long, default_value = "myhome/livingroom/temperature")]
     topic: Vec<String>,
-    #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
-    qos: i32,
-    /// Let the broker collect messages while this is away, except those of QoS 0
-    #[arg(long, requires = "client_id")]
+    #[arg(long, default_value = "0", value_parser = 0..=2, help = "QoS: 0, 1 or 2")]
+    qos: i64,
+    #[arg(long, requires = "client_id", help = "Let the broker keep what you miss")]
     persistent: bool,
-    #[arg(long, default_value = "", help = "No other client may have it")]
+    #[arg(long, default_value = "", help = "No other client may have this name")]
     client_id: String,
 }
 

@@ -60,7 +60,7 @@ struct Arguments {
     /// How it routes: to all, by the whole key, or by the words of the key
     #[arg(long, default_value = "topic", value_parser = KINDS)]
     kind: String,
-    /// The routing key; a topic's is words with dots between them
+    /// The routing key; for a topic, words with dots between them
     #[arg(long, default_value = "livingroom.temperature", value_parser = short)]
     key: String,
     /// What to publish
@@ -93,8 +93,7 @@ async fn connect(arguments: &Arguments) -> Result<Session> {
 }
 
 /// Opens a channel on which the broker confirms what it takes. Makes the exchange, or
-/// checks that it is as here; the subscriber does the same, so that either may be
-/// first.
+/// checks its kind; the subscriber does the same, so that either may start first.
 async fn start(arguments: Arguments) -> Result<Session> {
     let connection = open(&arguments.broker).await?;
     let channel = connection.open_channel(None).await?;
@@ -139,7 +138,7 @@ fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
 struct Verdicts(mpsc::UnboundedSender<Result<()>>);
 
 #[async_trait::async_trait]
-#[rustfmt::skip] // What says nothing here takes one line.
+#[rustfmt::skip] // A method with nothing to do takes one line.
 impl ChannelCallback for Verdicts {
     async fn publish_ack(&mut self, _: &Channel, _: Ack) {
         let _ = self.0.send(Ok(()));

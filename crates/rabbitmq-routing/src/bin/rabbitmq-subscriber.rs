@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
 }
 
 /// Binds a queue to the exchange, and has the broker deliver what comes there. The
-/// publisher declares the exchange too, so that either program may be first.
+/// publisher declares the exchange too, so that either program may start first.
 async fn start(arguments: Arguments) -> Result<Session> {
     let Arguments { broker, exchange, kind, bind } = arguments;
     let connection = open(&broker).await?;
@@ -92,8 +92,8 @@ async fn subscribe(arguments: &Arguments) -> Result<()> {
 
 // Set-up.
 
-/// Prints what a RabbitMQ exchange routes to it (AMQP 0-9-1). A connection that is
-/// lost is made again, after pauses of 0.5 to 8 seconds, without end. Exit status: 0
+/// Prints what a RabbitMQ exchange routes to it (AMQP 0-9-1). A lost connection
+/// is replaced, after pauses of 0.5 to 8 seconds, for as long as it takes. Status: 0
 /// after Ctrl-C; 1 when there is no connection at the start within 5 seconds, or when
 /// the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
@@ -107,7 +107,7 @@ struct Arguments {
     /// How it routes: to all, by the whole key, or by the words of the key
     #[arg(long, default_value = "topic", value_parser = KINDS)]
     kind: String,
-    /// Binding keys; in a topic's * is any one word, # any number of words
+    /// Binding keys; for a topic * is exactly one word, # any number of words
     #[arg(long, value_name = "PATTERN", value_parser = short, num_args = 1..)]
     #[arg(default_value = "#", required_if_eq("kind", "direct"))]
     bind: Vec<String>,
@@ -123,7 +123,7 @@ const PREFETCH: u16 = 100;
 const KINDS: [&str; 3] = ["fanout", "direct", "topic"];
 const BROKER: &str = "amqp://127.0.0.1:5672";
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before connecting again. It doubles with each try in vain.
+/// The pause before connecting again. It doubles with each failed try.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const LOST: &str =
@@ -173,7 +173,7 @@ fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
 struct Refusal;
 
 #[async_trait::async_trait]
-#[rustfmt::skip] // What says nothing here takes one line.
+#[rustfmt::skip] // A method with nothing to do takes one line.
 impl ChannelCallback for Refusal {
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
         eprintln!("Error: {}", printable(why.reply_text().as_bytes()));

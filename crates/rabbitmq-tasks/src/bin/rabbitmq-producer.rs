@@ -68,8 +68,8 @@ async fn next_confirm(confirms: &mut Receiver<Confirm>) -> Confirm {
     }
 }
 
-/// Makes the queue and the one for its failed tasks, or checks that they are as here.
-/// The worker does the same, so that either may be first.
+/// Makes the queue and the one for its failed tasks, or checks their arguments.
+/// The worker does the same, so that either may start first.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     for name in [format!("{queue}.failed"), queue.to_string()] {
         // What is rejected goes to the nameless exchange: it routes by queue names.
@@ -88,7 +88,7 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 
 /// Sends tasks to a RabbitMQ queue (AMQP 0-9-1). Prints a task as sent when the
 /// broker has confirmed it: then it is on the broker's disk. Waits for confirms
-/// without end, as a broker without memory or disk makes its producers wait. Exit
+/// however long they take: a broker short of memory or disk stops its producers. Exit
 /// status: 0 when all are confirmed; 1 when there is no connection within 5 seconds,
 /// when the broker refuses a task, or when it is lost; 2 for a wrong argument.
 #[derive(Clone, Parser)]
@@ -96,13 +96,13 @@ struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
     #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
-    /// Where the tasks are to wait
+    /// The queue to send the tasks to
     #[arg(long, value_name = "NAME", default_value = "tasks")]
     queue: String,
-    /// How often each is sent; if more than once, its number follows the text
+    /// How many times to send each; if more than once, a number follows its text
     #[arg(long, default_value = "1", value_parser = value_parser!(u32).range(1..))]
     count: u32,
-    /// The tasks; one whose whole text is `fail` fails
+    /// The tasks; a task that is just `fail` fails
     #[arg(value_name = "MESSAGE", default_value = "Hello, world")]
     messages: Vec<String>,
 }
@@ -121,7 +121,7 @@ const WAITING: &str = "still waiting (a memory or disk alarm at the broker?)";
 const REFUSED: &str = "the broker refuses it (is the queue full?)";
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
 
-/// Made one by one, so that no count is too large for the memory.
+/// Made one at a time, so that no count is too large for the memory.
 fn tasks(all: &Arguments) -> impl Iterator<Item = String> {
     (1..=all.count).flat_map(|number| {
         let number = if all.count > 1 { format!(" {number}") } else { String::new() };
@@ -180,7 +180,7 @@ fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
 struct Confirms(mpsc::UnboundedSender<Confirm>);
 
 #[async_trait::async_trait]
-#[rustfmt::skip] // What says nothing here takes one line.
+#[rustfmt::skip] // A method with nothing to do takes one line.
 impl ChannelCallback for Confirms {
     async fn publish_ack(&mut self, _: &Channel, ack: Ack) {
         let _ = self.0.send(Ok((ack.delivery_tag(), ack.mutiple())));

@@ -90,8 +90,8 @@ async fn start(Arguments { broker, queue, .. }: Arguments) -> Result<Session> {
     Ok((connection, channel, tasks))
 }
 
-/// Makes the queue and the one for its failed tasks, or checks that they are as here.
-/// The producer does the same, so that either may be first.
+/// Makes the queue and the one for its failed tasks, or checks their arguments.
+/// The producer does the same, so that either may start first.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     for name in [format!("{queue}.failed"), queue.to_string()] {
         // What is rejected goes to the nameless exchange: it routes by queue names.
@@ -112,15 +112,15 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 ///
 /// The work is a pause of --work. The task `fail` fails: it is rejected, and the
 /// broker moves it to `<queue>.failed`. On Ctrl-C a task that is not done goes back
-/// to the queue. A connection that is lost is made again, after pauses of 0.5 to 8
-/// seconds, without end. Exit status: 0 after Ctrl-C; 1 when there is no connection
+/// to the queue. A lost connection is replaced, after pauses of 0.5 to 8 seconds,
+/// however long it takes. Exit status: 0 after Ctrl-C; 1 when there is no connection
 /// at the start within 5 seconds, or when the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
     /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
     #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
-    /// Where the tasks wait
+    /// The queue to take tasks from
     #[arg(long, value_name = "NAME", default_value = "tasks")]
     queue: String,
     /// How long a task takes, such as 0.5
@@ -134,7 +134,7 @@ type Session = (Connection, Channel, Tasks);
 
 const BROKER: &str = "amqp://127.0.0.1:5672";
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The pause before connecting again. It doubles with each try in vain.
+/// The pause before connecting again. It doubles with each failed try.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const HINT: &str = " (is a broker running, and the login right? make brokers)";
@@ -180,7 +180,7 @@ fn cannot_connect(broker: &Broker, text: &str) -> anyhow::Error {
 struct Refusal;
 
 #[async_trait::async_trait]
-#[rustfmt::skip] // What says nothing here takes one line.
+#[rustfmt::skip] // A method with nothing to do takes one line.
 impl ChannelCallback for Refusal {
     async fn close(&mut self, _: &Channel, why: CloseChannel) -> Result<(), Error> {
         eprintln!("Error: {}", printable(why.reply_text().as_bytes()));

@@ -65,7 +65,7 @@ struct Arguments {
     /// Where to listen: tcp://ADDR:PORT (0: any free port), or ipc://PATH on Unix
     #[arg(default_value = "tcp://127.0.0.1:5556")]
     endpoint: Endpoint,
-    /// Readings of each room to publish; without it, no end
+    /// Readings of each room to publish; without it, until Ctrl-C
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     count: u64,
     /// Seconds to wait before each reading, such as 0.5

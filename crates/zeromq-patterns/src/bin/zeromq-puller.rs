@@ -74,7 +74,7 @@ struct Arguments {
     /// Seconds that a task takes, such as 0.5
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0")]
     work: Duration,
-    /// Tasks to do; without it, no end
+    /// Tasks to do; without it, until Ctrl-C
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     count: u64,
 }

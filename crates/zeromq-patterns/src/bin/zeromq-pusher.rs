@@ -64,11 +64,9 @@ async fn push(socket: &mut PushSocket, task: &str) {
 
 /// Deals tasks out to ZeroMQ pullers, each to the next one in turn (ZMTP 3.0).
 ///
-/// Ends when all tasks have left, which does not mean that they are done. Listen on
-/// trusted networks only: there are no passwords and no limits, so whoever reaches
-/// ENDPOINT can end this program. Exit status: 0 when all that was sent has left,
-/// also on Ctrl-C; 1 when it has not within 5 seconds, or when it cannot listen; 2
-/// for a wrong argument.
+/// A task that has left is not done yet. Listen on trusted networks only: whoever
+/// reaches ENDPOINT can end this program. Exit status: 0 when all that was sent has
+/// left; 1 when it cannot leave or listen; 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: tcp://ADDR:PORT (0: any free port), or ipc://PATH on Unix

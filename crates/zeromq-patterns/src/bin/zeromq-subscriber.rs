@@ -75,6 +75,7 @@ struct Arguments {
 /// How long the first try to connect takes. Each further one takes twice as long.
 const FIRST_TRY: Duration = Duration::from_millis(500);
 const LONGEST_TRY: Duration = Duration::from_secs(8);
+const WAITING: &str = "Waiting for a publisher at";
 
 /// Waits until there is a publisher. Any other failure is final at the first time;
 /// later it may pass, unless permission is denied.
@@ -86,9 +87,7 @@ async fn connect(arguments: &Arguments, is_first: bool) -> Result<SubSocket> {
         let mut socket = SubSocket::with_options(options);
         match socket.connect(&endpoint.to_string()).await {
             Ok(()) => return Ok(socket),
-            Err(ConnectTimeout(_)) => {
-                eprintln!("Waiting for a publisher at {endpoint}")
-            }
+            Err(ConnectTimeout(_)) => eprintln!("{WAITING} {endpoint}"),
             Err(why) if is_first || is_denied(&why) => {
                 bail!("cannot connect to {endpoint}: {why}")
             }
