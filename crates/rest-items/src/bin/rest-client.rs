@@ -1,39 +1,108 @@
-//! A REST client: one command for each verb, and HTTP and TCP to be seen apart.
+//! A REST client: one command for each method, with TCP and HTTP apart.
 //!
 //! Contract: connects to --server; sends one request (HTTP: RFC 9110, RFC 9112);
-//!           prints the status line of the answer and its JSON; ends then.
+//!           expects JSON; prints the status line and the JSON; then ends.
 //! Slide:    Example: FastAPI (Python), "Access in browser"
 //! Run:      1$ cargo run -p rest-items
-//!           2$ cargo run -p rest-items --bin rest-client -- create Lamp 19.90
+//!           2$ cargo run -p rest-items --bin rest-client -- create Lamp 19.5
 //! See:      `HTTP/1.1 201 Created`, then the item with its new id.
 
 use std::{io, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use http_body_util::{BodyExt, Limited};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::http::uri::Authority;
-use hyper::{Request, Response, body::Bytes, client::conn::http1};
+use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::{Number, Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
-const HINT: &str = "is the server running? cargo run -p rest-items";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_MESSAGE: usize = 1024 * 1024;
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let Arguments { server, command } = Arguments::parse();
+    let server = host_port(&server).context("--server takes http://HOST:PORT")?;
+    let connection =
+        connect(&server).await.map_err(|e| cannot_connect(&server, e))?;
+    let answer = timeout(ANSWER_TIMEOUT, ask(connection, request(&server, command)?));
+    let answer = answer.await.context("it took more than 5 seconds").flatten();
+    let answer = answer.with_context(|| format!("no answer from {server}"))?;
+    println!("{:?} {}", answer.version(), answer.status());
+    show(&answer)?;
+    Ok(ExitCode::from(u8::from(!answer.status().is_success())))
+}
+
+/// Sends the request over a TCP connection and receives the whole answer.
+async fn ask(tcp: TcpStream, request: Request<String>) -> Result<Response<Bytes>> {
+    let (mut http, connection) = http1::handshake(TokioIo::new(tcp)).await?;
+    // A task of its own writes and reads the bytes of HTTP.
+    tokio::spawn(connection);
+    let (head, body) = http.send_request(request).await?.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    let body = body.map_err(anyhow::Error::from_boxed)?;
+    Ok(Response::from_parts(head, body.to_bytes()))
+}
+
+/// Says what the command means in HTTP: a method, a path, and perhaps an item.
+fn request(server: &str, command: Command) -> Result<Request<String>> {
+    let (method, path, item) = match command {
+        Command::List => ("GET", "/items".to_string(), None),
+        Command::Get { id } => ("GET", format!("/items/{id}"), None),
+        Command::Create(item) => ("POST", "/items".to_string(), Some(item)),
+        Command::Replace { id, item } => ("PUT", format!("/items/{id}"), Some(item)),
+        Command::Delete { id } => ("DELETE", format!("/items/{id}"), None),
+    };
+    let request = Request::builder().method(method).uri(path).header(HOST, server);
+    let Some(Item { name, price }) = item else {
+        return Ok(request.body(String::new())?);
+    };
+    let item = json!({"name": name, "price": price}).to_string();
+    Ok(request.header(CONTENT_TYPE, "application/json").body(item)?)
+}
+
+/// Prints JSON with one line for each value, and anything else as it came.
+fn show(answer: &Response<Bytes>) -> Result<()> {
+    let json = serde_json::from_slice::<Value>(answer.body());
+    let text = match &json {
+        Ok(json) => format!("{json:#}"),
+        Err(_) => String::from_utf8_lossy(answer.body()).to_string(),
+    };
+    for line in text.lines() {
+        println!("{}", printable(line.as_bytes()));
+    }
+    // A 204 has no body.
+    ensure!(json.is_ok() || answer.status() == 204, "the answer is not JSON");
+    Ok(())
+}
+
+/// Connects to the first of the server's addresses that accepts.
+async fn connect(server: &str) -> io::Result<TcpStream> {
+    let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
+    for address in lookup_host(server).await? {
+        let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        result = connecting.map_err(io::Error::from).flatten();
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+// Set-up.
 
 /// Reads and changes the items of a REST server (RFC 9110).
 ///
-/// Connecting and the answer may take 5 seconds each. Exit status 1 when there is no
-/// answer or one whose status is an error, 2 for a wrong argument.
+/// Gives up when connecting to an address takes 5 seconds, or when the answer does.
+/// Looking a name up takes as long as the system lets it. Exit status: 1 when there is
+/// no answer, when its status is an error or when it is not JSON, 2 for a wrong
+/// argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried
-    #[arg(long, global = true, value_name = "URL", value_parser = host_port)]
+    #[arg(long, global = true, value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:8000")]
-    server: String,
+    server: Uri,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,114 +114,45 @@ enum Command {
     /// Shows an item: GET /items/ID
     Get { id: u64 },
     /// Creates an item, a new one each time: POST /items
-    Create {
-        name: String,
-        #[arg(allow_negative_numbers = true)]
-        price: Number,
-    },
+    Create(Item),
     /// Replaces an item, which twice is the same as once: PUT /items/ID
     Replace {
         id: u64,
-        name: String,
-        #[arg(allow_negative_numbers = true)]
-        price: Number,
+        #[command(flatten)]
+        item: Item,
     },
     /// Deletes an item: DELETE /items/ID
     Delete { id: u64 },
 }
 
-/// Takes HOST:PORT out of a URL; HTTP's own port is 80.
-fn host_port(url: &str) -> Result<String> {
-    let server = url.strip_prefix("http://").context("it takes http://HOST:PORT")?;
-    let server: Authority = server.strip_suffix('/').unwrap_or(server).parse()?;
-    let host = server.host();
-    match server.port_u16() {
-        Some(port) if server == *format!("{host}:{port}") => Ok(server.to_string()),
-        None if server == *host => Ok(format!("{host}:80")),
-        _ => bail!("it takes http://HOST:PORT"),
-    }
+#[derive(clap::Args)]
+struct Item {
+    name: String,
+    #[arg(allow_negative_numbers = true)]
+    price: Number,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode> {
-    let Arguments { server, command } = Arguments::parse();
-    let connection = timeout(CONNECT_TIMEOUT, TcpStream::connect(&server)).await;
-    let connection = connection.map_err(io::Error::from).flatten();
-    let connection =
-        connection.with_context(|| format!("cannot connect to {server} ({HINT})"))?;
-    let request = request(&server, command)?;
-    let answer = timeout(REPLY_TIMEOUT, exchange(connection, request)).await;
-    let answer = answer.context("no end of it within 5 s").flatten();
-    let answer = answer.with_context(|| format!("no answer from {server}"))?;
-    println!("{:?} {}", answer.version(), answer.status());
-    show(answer.body());
-    Ok(ExitCode::from(u8::from(!answer.status().is_success())))
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of what a server sends, the most that is kept.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+/// The address in http://HOST:PORT. Without a port it is 80, as always in HTTP.
+fn host_port(url: &Uri) -> Option<String> {
+    let host = url.host()?;
+    let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
+    let plain = [format!("http://{address}"), format!("http://{host}")];
+    plain.iter().any(|plain| *url == **plain).then_some(address)
 }
 
-/// Says what the command means in HTTP: a verb, a resource, and perhaps an item.
-fn request(server: &str, command: Command) -> Result<Request<String>> {
-    let (method, path, item) = match command {
-        Command::List => ("GET", "/items".to_string(), None),
-        Command::Get { id } => ("GET", format!("/items/{id}"), None),
-        Command::Create { name, price } => {
-            ("POST", "/items".to_string(), Some((name, price)))
-        }
-        Command::Replace { id, name, price } => {
-            ("PUT", format!("/items/{id}"), Some((name, price)))
-        }
-        Command::Delete { id } => ("DELETE", format!("/items/{id}"), None),
-    };
-    let request = Request::builder().method(method).uri(path).header(HOST, server);
-    Ok(match item {
-        Some((name, price)) => request
-            .header(CONTENT_TYPE, "application/json")
-            .body(json!({"name": name, "price": price}).to_string())?,
-        None => request.body(String::new())?,
-    })
+const HINT: &str = " (is the server running? cargo run -p rest-items)";
+
+fn cannot_connect(server: &str, why: io::Error) -> anyhow::Error {
+    let hint = if why.kind() == io::ErrorKind::ConnectionRefused { HINT } else { "" };
+    anyhow::Error::new(why).context(format!("cannot connect to {server}{hint}"))
 }
 
-/// Sends the request over TCP and receives the whole answer.
-async fn exchange(
-    connection: TcpStream,
-    request: Request<String>,
-) -> Result<Response<Bytes>> {
-    let (mut http, connection) = http1::handshake(TokioIo::new(connection)).await?;
-    // Writes and reads the bytes of HTTP in a task of its own.
-    tokio::spawn(connection);
-    let (head, body) = http.send_request(request).await?.into_parts();
-    let body = Limited::new(body, MAX_MESSAGE).collect().await;
-    let body = body.map_err(anyhow::Error::from_boxed)?;
-    Ok(Response::from_parts(head, body.to_bytes()))
-}
-
-/// Prints JSON with a line for each value; what is no JSON, as it is.
-fn show(body: &[u8]) {
-    let json: Option<Value> = serde_json::from_slice(body).ok();
-    let text = json.map(|json| format!("{json:#}").into_bytes());
-    let text = text.unwrap_or_else(|| body.to_vec());
-    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        println!("{}", printable(line));
-    }
-}
-
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }

@@ -1,41 +1,131 @@
-//! A REST API over JSON: items in memory, read and changed by HTTP's own verbs.
+//! A REST API over JSON: items in memory, read and changed by HTTP's own methods.
 //!
-//! Contract: binds ADDR:PORT; expects HTTP/1.1 or 1.0 (RFC 9110, RFC 9112); answers
-//!           in JSON; ends on Ctrl-C or SIGTERM, when what is in flight is answered.
+//! Contract: binds ADDR:PORT; expects HTTP/1.1 or 1.0 (RFC 9110, RFC 9112); answers in
+//!           JSON; ends on Ctrl-C. Errors are {"error": "..."} with a status from 400.
+//!
+//!           | path        | GET, HEAD   | POST       | PUT         | DELETE     |
+//!           | ----------- | ----------- | ---------- | ----------- | ---------- |
+//!           | `/`         | a greeting  |            |             |            |
+//!           | `/items`    | all items   | a new item |             |            |
+//!           | `/items/ID` | one item    |            | replaces it | removes it |
 //! Slide:    Example: FastAPI (Python), main.py
 //! Run:      1$ cargo run -p rest-items
 //!           2$ cargo run -p rest-items --bin rest-client -- get 1
 //! See:      `127.0.0.1:<port> GET /items/1: 200`; a browser shows the JSON of
 //!           http://127.0.0.1:8000/items/1
 
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock, sync::Mutex};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
-use hyper::{Request, Response, Version, server::conn::http1, service::service_fn};
-use hyper_util::{rt::TokioIo, rt::TokioTimer, server::graceful::GracefulShutdown};
-use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value, from_slice, from_str, json};
-use tokio::{net::TcpListener, select, signal, time::sleep, time::timeout};
+use hyper::{Request, Response, Version, body::*, http::uri::Authority};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Map, Value, from_slice, json};
+use tokio::{net::TcpListener, time::Duration, time::sleep, time::timeout};
 
-/// What makes `accept` fail, no more open files say, needs time to pass.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection may be silent, and headers or a body may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long what is in flight may take once the server was asked to end.
-const END_TIMEOUT: Duration = Duration::from_millis(800);
-const MAX_HEADERS: usize = 16 * 1024;
-const MAX_MESSAGE: u64 = 1024 * 1024;
-const MAX_ITEMS: usize = 10_000;
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let Arguments { address } = Arguments::parse();
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    println!("REST server on http://{}", listener.local_addr()?);
+    accept_clients(listener).await
+}
+
+/// The API. The text of a 405 is the list of methods that the resource has.
+fn route(method: &str, path: &str, item: Answer<Value>) -> Answer {
+    let (items, last) = &mut *ITEMS.lock().unwrap();
+    match (method, path, path.strip_prefix("/items/").map(str::parse)) {
+        ("GET" | "HEAD", "/", _) => Ok((200, json!({"message": "Hello, API!"}))),
+        ("GET" | "HEAD", "/items", _) => Ok((200, items.iter().map(shown).collect())),
+        ("GET" | "HEAD", _, Some(Ok(id))) => found(200, items.get(&id)),
+        ("POST", "/items", _) => create(items, last, item?),
+        ("PUT", _, Some(Ok(id))) => replace(items.get_mut(&id), item?),
+        ("DELETE", _, Some(Ok(id))) => found(204, items.remove(&id).as_ref()),
+        (_, "/", _) => Err((405, "GET, HEAD".into())),
+        (_, "/items", _) => Err((405, "GET, HEAD, POST".into())),
+        (_, _, Some(Ok(_))) => Err((405, "DELETE, GET, HEAD, PUT".into())),
+        (_, _, Some(Err(_))) => Err((422, "An id is a number".into())),
+        _ => Err((404, "Not found".into())),
+    }
+}
+
+/// The client chooses the id, so the item may be missing.
+fn found(status: u16, item: Option<&Value>) -> Answer {
+    item.map(|item| (status, item.clone())).ok_or((404, "Item not found".into()))
+}
+
+/// No id is given twice, not even the id of an item that was deleted.
+fn create(items: &mut BTreeMap<u64, Value>, last: &mut u64, item: Value) -> Answer {
+    // What clients can make a server keep needs a bound.
+    ensure(items.len() < 10_000, 507, "There is no room for more items")?;
+    *last += 1;
+    let item = items.entry(*last).or_insert(item);
+    Ok((201, shown((last, item))))
+}
+
+fn replace(old: Option<&mut Value>, new: Value) -> Answer {
+    found(200, old.map(|old| old.clone_from(&new)).and(Some(&new)))
+}
+
+/// Answers one request, whatever it holds, and tells its story.
+async fn serve(req: Request<Incoming>, peer: SocketAddr) -> Result<Response<String>> {
+    let (head, body) = req.into_parts();
+    let (method, path) = (head.method.as_str(), head.uri.path());
+    let item = timeout(CLIENT_TIMEOUT, receive(&head.headers, body)).await?;
+    let host = check_host(head.version, &head.headers);
+    let answer = host.and_then(|()| route(method, path, item));
+    let (status, json) = answer.unwrap_or_else(|(n, why)| (n, json!({"error": why})));
+    println!("{peer} {method:.200} {:.200}: {status}", printable(path.as_bytes()));
+    let reply = Response::builder().header(CONTENT_TYPE, "application/json");
+    let reply = match status {
+        201 => reply.header(LOCATION, format!("/items/{}", json["id"])),
+        405 => reply.header(ALLOW, json["error"].as_str().unwrap_or_default()),
+        413 => reply.header(CONNECTION, "close"),
+        _ => reply,
+    };
+    Ok(reply.status(status).body(json.to_string())?)
+}
+
+/// Receives an item. A body comes in pieces.
+async fn receive(headers: &HeaderMap, mut body: Incoming) -> Answer<Value> {
+    let mut text = Vec::new();
+    while body.size_hint().lower() + text.len() as u64 <= 1 << 20 {
+        let Some(frame) = body.frame().await else { return parse(headers, &text) };
+        let frame = frame.map_err(|error| (400, error.to_string()))?;
+        text.extend_from_slice(&frame.into_data().unwrap_or_default());
+    }
+    // Closing while the client sends would reset the connection before it reads the
+    // answer: the rest is read and thrown away.
+    let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
+    tokio::spawn(timeout(CLIENT_TIMEOUT, rest));
+    Err((413, "The body is larger than 1 MiB".into()))
+}
+
+/// Checks that a body is an item: 400 for what is not JSON, 422 for other JSON.
+fn parse(headers: &HeaderMap, body: &[u8]) -> Answer<Value> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    let is_json = kind.trim().eq_ignore_ascii_case("application/json");
+    ensure(is_json, 415, "An item is application/json")?;
+    let item: Value = from_slice(body).map_err(|error| (400, error.to_string()))?;
+    let name = item["name"].as_str().map_or(0, |name| name.chars().count());
+    match (item.as_object().map_or(0, Map::len), name, item["price"].as_f64()) {
+        (2, 1..=100, Some(0.0..)) => Ok(item),
+        _ => Err((422, "name: 1 to 100 characters, price: a number from 0".into())),
+    }
+}
+
+// Set-up.
 
 /// Serves items in memory as a REST API (HTTP: RFC 9110, JSON: RFC 8259).
 ///
-/// Prints each request and the status of its answer. Ends on Ctrl-C or SIGTERM with
-/// exit status 0; 1 when it cannot listen, 2 for a wrong argument.
+/// Prints each request and the status of its answer. Runs until Ctrl-C. Closes a
+/// connection when no request comes for 8 seconds, when a request takes longer than 8
+/// seconds to arrive, and when a client takes nothing of its answer for 8 seconds. Exit
+/// status: 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -43,228 +133,56 @@ struct Arguments {
     address: SocketAddr,
 }
 
-type Reply = hyper::http::Result<Response<String>>;
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// A status, with the JSON of an answer or with the words of an error.
-type Answer<T = (u16, String)> = Result<T, (u16, String)>;
+type Answer<T = (u16, Value)> = Result<T, (u16, String)>;
 
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Item {
-    name: String,
-    /// The digits as they came: 19.90 stays 19.90, and 1200 is not 1200.0.
-    price: Number,
-}
-
-/// The in-memory "database". An item's place is its id, and what is deleted leaves
-/// its place empty: no id is ever given twice.
-static ITEMS: LazyLock<Mutex<Vec<Option<Item>>>> = LazyLock::new(|| {
-    let items = r#"[null, {"name": "Laptop", "price": 1200},
-        {"name": "Mouse", "price": 50}]"#;
-    from_str(items).unwrap_or_default()
+/// The in-memory "database", as on the slide, and the id that was given last.
+static ITEMS: LazyLock<Mutex<(BTreeMap<u64, Value>, u64)>> = LazyLock::new(|| {
+    let laptop = json!({"name": "Laptop", "price": 1200});
+    Mutex::new(([(1, laptop), (2, json!({"name": "Mouse", "price": 50}))].into(), 2))
 });
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let Arguments { address } = Arguments::parse();
-    let listener = TcpListener::bind(address).await;
-    let listener = listener
-        .with_context(|| format!("cannot listen on {address} (try another port)"))?;
-    let connections = GracefulShutdown::new();
-    // Whichever ends first ends the accepting. In this order, since signals must be
-    // caught before the server says it is ready.
-    select! {
-        biased;
-        result = signal::ctrl_c() => result?,
-        result = terminated() => result?,
-        result = accept_all(listener, &connections) => result?,
-    }
-    // Idle connections close at once, busy ones after their answer, if it comes soon.
-    let _ = timeout(END_TIMEOUT, connections.shutdown()).await;
-    Ok(())
+fn shown((id, item): (&u64, &Value)) -> Value {
+    json!({"id": id, "name": item["name"], "price": item["price"]})
 }
 
-async fn accept_all(listener: TcpListener, open: &GracefulShutdown) -> Result<()> {
-    println!("REST server on http://{}", listener.local_addr()?);
-    let mut http = http1::Builder::new();
-    // Without the timer hyper would wait for headers without end.
-    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
-    // Who has sent all requests may say so, and still wants the answers.
-    http.half_close(true).max_buf_size(MAX_HEADERS);
+fn ensure(is_right: bool, status: u16, why: &str) -> Answer<()> {
+    if is_right { Ok(()) } else { Err((status, why.into())) }
+}
+
+/// HTTP/1.1 demands exactly one `Host`: HOST or HOST:PORT (RFC 9112, section 3.2).
+fn check_host(version: Version, headers: &HeaderMap) -> Answer<()> {
+    let hosts = headers.get_all(HOST).iter();
+    let hosts = hosts.map(|host| Authority::try_from(host.as_bytes()).is_ok());
+    ensure(version == Version::HTTP_10 || hosts.eq([true]), 400, "It takes one Host")
+}
+
+/// Starts a task for each client. Whatever happens in it, the others never notice.
+async fn accept_clients(socket: TcpListener) -> Result<()> {
+    // A client is an open file, and many systems allow a program only 1,024.
+    rlimit::increase_nofile_limit(16_384)?;
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT);
+    http.half_close(true).max_buf_size(16 * 1024);
     loop {
-        match listener.accept().await {
-            Ok((connection, peer)) => {
-                // Else a short answer waits until the one before was received.
-                let _ = connection.set_nodelay(true);
-                let service = service_fn(move |request| serve(request, peer));
-                let served = http.serve_connection(TokioIo::new(connection), service);
-                // Whatever happens to one connection, the others never notice.
-                tokio::spawn(open.watch(served));
-            }
-            Err(error) => {
-                eprintln!("Cannot accept a client: {error}");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        let new =
+            socket.accept().await.inspect_err(|e| eprintln!("Cannot accept: {e}"));
+        let Ok((connection, peer)) = new else {
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let _ = connection.set_nodelay(true);
+        let mut connection = tokio_io_timeout::TimeoutWriter::new(connection);
+        connection.set_timeout(Some(CLIENT_TIMEOUT));
+        let connection = TokioIo::new(Box::pin(connection));
+        let service = hyper::service::service_fn(move |request| serve(request, peer));
+        tokio::spawn(http.serve_connection(connection, service));
     }
 }
 
-/// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-async fn terminated() -> io::Result<()> {
-    #[cfg(unix)]
-    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
-    #[cfg(not(unix))]
-    std::future::pending::<()>().await;
-    Ok(())
-}
-
-/// Answers one request, whatever it holds, and tells its story.
-async fn serve(request: Request<Incoming>, peer: SocketAddr) -> Reply {
-    let (head, body) = request.into_parts();
-    let (method, path) = (head.method.as_str(), head.uri.path());
-    let path: Vec<&str> = path.split('/').skip(1).collect();
-    let body = timeout(REQUEST_TIMEOUT, receive(body)).await;
-    let body = body.unwrap_or(Err((408, "the body takes too long".into())));
-    let hosts = head.headers.get_all(HOST).iter().count();
-    let one_host = hosts == 1 || (hosts == 0 && head.version == Version::HTTP_10);
-    let body = if one_host { body } else { Err((400, "it takes one Host".into())) };
-    let answer = body.and_then(|b| route(method, &path, item(&head.headers, &b)));
-    let (status, text) =
-        answer.unwrap_or_else(|(n, e)| json(n, &json!({"error": e})));
-    let asked = format!("{method} {}", head.uri);
-    println!("{peer} {}: {status}", printable(asked.as_bytes()));
-    let response = Response::builder().status(status);
-    let response = match status {
-        201 => response.header(LOCATION, location(&text)),
-        204 | 405 => response.header(ALLOW, allowed(&path)),
-        408 | 413 => response.header(CONNECTION, "close"),
-        _ => response,
-    };
-    response.header(CONTENT_TYPE, "application/json").body(text)
-}
-
-/// Receives a body, which comes in pieces.
-async fn receive(mut body: Incoming) -> Answer<Vec<u8>> {
-    let mut received = Vec::new();
-    while body.size_hint().lower() + received.len() as u64 <= MAX_MESSAGE {
-        let Some(frame) = body.frame().await else { return Ok(received) };
-        let frame = frame.map_err(|error| (400, error.to_string()))?;
-        received.extend_from_slice(&frame.into_data().unwrap_or_default());
-    }
-    // Closing while the client sends would reset the connection before it reads the
-    // answer: the rest is read and thrown away.
-    let rest = async move { while let Some(Ok(_)) = body.frame().await {} };
-    tokio::spawn(timeout(REQUEST_TIMEOUT, rest));
-    Err((413, format!("the body has more than {MAX_MESSAGE} bytes")))
-}
-
-/// The API: what each method does to each resource.
-fn route(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
-    let items = || ITEMS.lock().unwrap_or_else(PoisonError::into_inner);
-    match (method, path) {
-        ("GET", [""]) => Ok(json(200, &json!({"message": "Hello, API!"}))),
-        ("GET", ["items"]) => Ok(json(200, &list(&items()))),
-        ("GET", ["items", id]) => Ok(json(200, find(&mut items(), id)?)),
-        ("POST", ["items"]) => create(&mut items(), item?),
-        ("PUT", ["items", id]) => {
-            Ok(json(200, find(&mut items(), id)?.insert(item?)))
-        }
-        ("DELETE", ["items", id]) => Ok(json(204, &find(&mut items(), id)?.take())),
-        _ => other(method, path, item),
-    }
-}
-
-/// What is the same for all resources: HEAD, OPTIONS, and errors.
-fn other(method: &str, path: &[&str], item: Answer<Item>) -> Answer {
-    match (method, allowed(path)) {
-        (_, "") => Err((404, "nothing is here".into())),
-        // hyper leaves out the body.
-        ("HEAD", _) => route("GET", path, item),
-        ("OPTIONS", _) => Ok(json(204, &())),
-        (_, allowed) => Err((405, format!("it takes {allowed}"))),
-    }
-}
-
-fn allowed(path: &[&str]) -> &'static str {
-    match path {
-        [""] => "GET, HEAD, OPTIONS",
-        ["items"] => "GET, HEAD, OPTIONS, POST",
-        ["items", _] => "DELETE, GET, HEAD, OPTIONS, PUT",
-        _ => "",
-    }
-}
-
-fn list(items: &[Option<Item>]) -> Value {
-    let items = items.iter().enumerate();
-    items.filter_map(|(id, item)| Some(with_id(id, item.as_ref()?))).collect()
-}
-
-fn find<'a>(items: &'a mut [Option<Item>], id: &str) -> Answer<&'a mut Option<Item>> {
-    let id: usize = id.parse().map_err(|_| (422, "an id is a number".into()))?;
-    let found = items.get_mut(id).filter(|item| item.is_some());
-    found.ok_or_else(|| (404, format!("there is no item {id}")))
-}
-
-fn create(items: &mut Vec<Option<Item>>, item: Item) -> Answer {
-    let id = items.len();
-    if id > MAX_ITEMS {
-        return Err((507, format!("there is room for {MAX_ITEMS} items")));
-    }
-    let answer = json(201, &with_id(id, &item));
-    items.push(Some(item));
-    Ok(answer)
-}
-
-fn with_id(id: usize, item: &Item) -> Value {
-    json!({"id": id, "name": item.name, "price": item.price})
-}
-
-fn location(item: &str) -> String {
-    let item: Value = from_str(item).unwrap_or_default();
-    format!("/items/{}", item["id"])
-}
-
-/// HTTP sends no body with 204, whatever it says.
-fn json(status: u16, value: &impl Serialize) -> (u16, String) {
-    (status, serde_json::to_string(value).unwrap_or_default())
-}
-
-/// Checks that a body is an item.
-fn item(headers: &HeaderMap, body: &[u8]) -> Answer<Item> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
-    if !kind.trim().eq_ignore_ascii_case("application/json") {
-        return Err((415, "it takes application/json".into()));
-    }
-    let json: Value = from_slice(body).map_err(|e| (400, e.to_string()))?;
-    let item: Item = from_slice(body).map_err(|e| (422, e.to_string()))?;
-    let (name, price) = (item.name.chars().count(), item.price.as_f64());
-    match (name, price, item.price.as_str().len()) {
-        // serde would take a list of the two values for an item, too.
-        _ if !json.is_object() => Err((422, "an item is an object".into())),
-        (1..=100, Some(0.0..), ..=100) => Ok(item),
-        (1..=100, ..) => Err((422, "a price is 0 or more, in 100 digits".into())),
-        _ => Err((422, "a name has 1 to 100 characters".into())),
-    }
-}
-
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }
