@@ -1,218 +1,233 @@
 //! A WebSocket chat server, which serves the chat's page on the same port.
 //!
-//! Contract: binds ADDR:PORT; answers `GET /` with the page, or with an Upgrade to
-//!           WebSocket; expects text messages then, and sends each to all other
-//!           clients; ends on Ctrl-C or SIGTERM. WebSocket is RFC 6455.
+//! Contract: binds ADDR:PORT; answers `GET /` with the page, or with an upgrade to
+//!           WebSocket; then expects text messages and sends each to all other
+//!           clients; ends on Ctrl-C. WebSocket is RFC 6455, HTTP is RFC 9112.
 //! Slide:    WebSocket Example: Python Server, ws_server.py
 //! Run:      1$ cargo run -p ws-chat
 //!           2$ cargo run -p ws-chat --bin ws-client
 //!           and a browser at http://127.0.0.1:8765
 //! See:      `Client connected: 127.0.0.1:<port>`, and what each client says.
 
-use std::{convert::Infallible as Never, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
-use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
-use tokio::{io, io::AsyncWriteExt, net::TcpListener, net::TcpStream, select};
-use tokio::{signal, spawn, sync::broadcast, task::yield_now};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, tungstenite};
-use tungstenite::handshake::server::{ErrorResponse as Refusal, Request, Response};
-use tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
-use tungstenite::{Error, Message, error::ProtocolError::*, http::StatusCode};
+use hyper::upgrade::{self, OnUpgrade, Upgraded};
+use hyper::{Request, Response, body::Incoming, header::*, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{io, net::TcpListener, select, signal, sync::broadcast, task, time::*};
+use tokio_tungstenite::{WebSocketStream, tungstenite};
+use tungstenite::handshake::server::create_response_with_body;
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tungstenite::{Error, Message, protocol::frame::coding::CloseCode};
 
-const PAGE: &str = include_str!("../../chat.html");
-/// Clients that may be in the chat at once; the next one is refused.
-const MAX_CLIENTS: usize = 1000;
-/// Bytes of a message. A chat needs few, and each client may have to keep many.
-const MAX_MESSAGE: Option<usize> = Some(64 * 1024);
-/// Messages that wait for a slow client: at least one of each other client.
-const QUEUE: usize = 1024;
-/// How long a client may take to ask, to read what was said, and to hang up.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between pings; a client that stays silent twice as long is dead.
-const PING: Duration = Duration::from_secs(10);
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let Arguments { address, allow_origin } = Arguments::parse();
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    // A client is an open file, and many systems allow a program only 1,024.
+    rlimit::increase_nofile_limit(4 * MAX_CLIENTS as u64)?;
+    // Begins once this function waits, so that Ctrl-C is caught when it says it is ready.
+    tokio::spawn(accept_clients(listener, allow_origin));
+    signal::ctrl_c().await?;
+    let goodbye = CloseFrame { code: CloseCode::Away, reason: "it ends".into() };
+    let _ = CHAT.send((address, Message::Close(Some(goodbye))));
+    // Waits until the last client has left, but not for one that does not answer.
+    let _ = timeout(Duration::from_millis(500), CHAT.closed()).await;
+    Ok(())
+}
 
-/// What is said, and by whom.
-type Chat = broadcast::Sender<(SocketAddr, Message)>;
-type Socket<'a> = WebSocketStream<&'a mut TcpStream>;
+/// Every client begins with an HTTP request, perhaps to go on as a WebSocket.
+async fn answer(asked: Asked, peer: SocketAddr, friends: Vec<String>) -> Reply {
+    let is_chat = asked.headers().contains_key(SEC_WEBSOCKET_VERSION);
+    let upgraded = create_response_with_body(&asked, String::new);
+    match (asked.method().as_str(), asked.uri().path(), upgraded) {
+        ("GET", "/", Ok(response)) => join(response, asked, peer, &friends),
+        ("GET", "/", Err(error)) if is_chat => reply(400, &error.to_string()),
+        ("GET" | "HEAD", "/", _) => reply(200, include_str!("../../chat.html")),
+        (_, "/", _) => reply(405, "The chat takes GET and HEAD"),
+        _ => reply(404, "Nothing is here"),
+    }
+}
+
+/// `ok` is 101 Switching Protocols: then the connection is a WebSocket.
+fn join(ok: Page, mut asked: Asked, peer: SocketAddr, friends: &[String]) -> Reply {
+    if let Some(from) = foreign(asked.headers(), friends) {
+        eprintln!(
+            "Refused {peer}: its page is from {from}, see --allow-origin {from}"
+        );
+        return reply(403, "The page is from elsewhere");
+    }
+    // Takes a place in the chat. Dropping the receiver gives it back.
+    let others = CHAT.subscribe();
+    if CHAT.receiver_count() > MAX_CLIENTS {
+        return reply(503, "The chat is full");
+    }
+    tokio::spawn(serve(upgrade::on(&mut asked), others, peer));
+    Ok(ok)
+}
+
+/// Serves one client to its end. Whatever happens to it, the others never notice.
+async fn serve(http: OnUpgrade, others: Others, peer: SocketAddr) -> Result<()> {
+    let tcp = TokioIo::new(http.await?);
+    let mut me = Client::from_raw_socket(tcp, Role::Server, Some(limits())).await;
+    println!("Client connected: {peer}");
+    let ended = talk(&mut me, others, peer).await;
+    println!("Client disconnected: {peer}");
+    if let Err(error) = ended {
+        eprintln!("Lost connection with {peer}: {error}");
+        let goodbye =
+            CloseFrame { code: code(&error), reason: error.to_string().into() };
+        let _ = timeout(CLIENT_TIMEOUT, me.close(Some(goodbye))).await;
+    }
+    // Closing with bytes unread would reset the connection, and lose what was sent.
+    let mut tcp = me.into_inner();
+    io::AsyncWriteExt::shutdown(&mut tcp).await?;
+    timeout(CLIENT_TIMEOUT, io::copy(&mut tcp, &mut io::sink())).await??;
+    Ok(())
+}
+
+/// Goes on with what comes first: the others, the client, or time for a ping.
+async fn talk(me: &mut Client, mut others: Others, peer: SocketAddr) -> Result<()> {
+    let mut pings = 0;
+    loop {
+        select! {
+            biased; // A client that has not heard the others yet does not speak.
+            said = others.recv() => {
+                let (from, message) = said.context("it reads too slowly")?;
+                if from != peer { send(me, &others, message).await? }
+            }
+            heard = me.next() => match hear(heard, peer).await? {
+                true => pings = 0, false => return Ok(())
+            },
+            () = sleep(PING) => {
+                pings += 1;
+                ensure!(pings <= 2, "it answers no ping");
+                send(me, &others, Message::Ping("".into())).await?;
+            }
+        }
+    }
+}
+
+/// Puts what a client says into the queue of all others; tells whether it goes on.
+async fn hear(heard: Option<Heard>, peer: SocketAddr) -> Result<bool> {
+    let Some(message) = heard.transpose()? else { return Ok(false) };
+    if message.is_text() || message.is_binary() {
+        let text = message.into_text()?;
+        println!("Received from {peer}: {:.200}", printable(text.as_bytes()));
+        let _ = CHAT.send((peer, format!("[{}]: {text}", peer.port()).into()));
+        task::yield_now().await; // Lets the others take it before the client says more.
+    }
+    Ok(true)
+}
+
+/// Waits while the client does not read, but neither for long nor for much.
+async fn send(me: &mut Client, others: &Others, message: Message) -> Result<()> {
+    select! {
+        biased;
+        sent = me.send(message) => Ok(sent?),
+        // Else the queue could fill with the longest messages: 64 MiB.
+        () = async { while others.len() < 100 { sleep(TICK).await } } =>
+            bail!("it reads too slowly"),
+        () = sleep(CLIENT_TIMEOUT) => bail!("it does not read"),
+    }
+}
+
+// Set-up.
 
 /// Passes on what each chat client says to all the others, by WebSocket (RFC 6455).
 ///
 /// A browser at http://ADDR:PORT gets the chat's page. Prints who comes and goes, and
-/// what is said. Ends on Ctrl-C or SIGTERM with exit status 0; 1 when it cannot
-/// listen, 2 for a wrong argument.
+/// what is said. Runs until Ctrl-C. At most 1000 clients may be in the chat, and a
+/// message may have 64 KiB. Closes a client that takes longer than 8 seconds to ask or
+/// to read, that is 100 messages behind and does not read, or that answers no ping for 9
+/// seconds. Exit status: 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
     #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:8765")]
     address: SocketAddr,
+    /// Lets in pages from elsewhere: http://HOST:PORT, or null for a page in a file
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
 }
 
-/// The event loop: all tasks take turns on this one thread.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let Arguments { address } = Arguments::parse();
-    // A client is an open file, and many systems allow a program only 1,024.
-    rlimit::increase_nofile_limit(4 * MAX_CLIENTS as u64)?;
-    let no_port = || format!("cannot listen on {address} (try another port)");
-    let listener = TcpListener::bind(address).await.with_context(no_port)?;
-    // What is sent here comes out of the receiver that each client has.
-    let (chat, _) = broadcast::channel(QUEUE);
-    select! {
-        biased; // Signals must be caught before the server says that it is ready.
-        result = signal::ctrl_c() => result?,
-        result = terminated() => result?,
-        result = accept_clients(listener, &chat) => result?,
-    }
-    let goodbye = CloseFrame { code: CloseCode::Away, reason: "it ends".into() };
-    let _ = chat.send((address, Message::Close(Some(goodbye))));
-    // Waits until the last client has left, but not for one that does not answer.
-    let _ = timeout(Duration::from_millis(500), chat.closed()).await;
-    Ok(())
+const MAX_CLIENTS: usize = 1000;
+const MAX_MESSAGE: Option<usize> = Some(64 * 1024);
+/// How long a client may take to ask, to read what was said, and to hang up.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(8);
+const PING: Duration = Duration::from_secs(3);
+const TICK: Duration = Duration::from_millis(10);
+
+type Client = WebSocketStream<TokioIo<Upgraded>>;
+type Asked = Request<Incoming>;
+type Heard = tungstenite::Result<Message>;
+type Others = broadcast::Receiver<(SocketAddr, Message)>;
+type Page = Response<String>;
+type Reply = hyper::http::Result<Page>;
+
+/// What is sent here comes out of the receiver that each client has. There is room for
+/// one message of each client, as all may speak at once.
+static CHAT: LazyLock<broadcast::Sender<(SocketAddr, Message)>> =
+    LazyLock::new(|| broadcast::channel(1024).0);
+
+/// Answers without a WebSocket. Says what is taken here, for those who ask for another.
+fn reply(status: u16, body: &str) -> Reply {
+    let reply = Response::builder().status(status).header(ALLOW, "GET, HEAD");
+    let reply = reply.header(CONTENT_TYPE, "text/html; charset=utf-8");
+    let reply = reply.header(CONNECTION, "close");
+    reply.header(SEC_WEBSOCKET_VERSION, "13").body(body.to_string())
 }
 
-/// Starts a task for each client.
-async fn accept_clients(listener: TcpListener, chat: &Chat) -> io::Result<()> {
-    println!("WebSocket server on ws://{}", listener.local_addr()?);
-    loop {
-        // Waits until a client connects; the thread runs other tasks meanwhile.
-        match listener.accept().await {
-            Ok((tcp, peer)) => drop(spawn(greet(tcp, peer, chat.clone()))),
-            Err(error) => {
-                eprintln!("Cannot accept a client: {error}");
-                // What makes it fail, no more open files say, needs time to pass.
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+/// The origin of a page from elsewhere. Browsers tell in `Origin` where a page came
+/// from: without this check any page on the web could join in its reader's name.
+fn foreign(headers: &HeaderMap, friends: &[String]) -> Option<String> {
+    let text = |value: &HeaderValue| printable(value.as_bytes()).to_lowercase();
+    let host = headers.get(HOST).map(text).unwrap_or_default();
+    let here = [format!("http://{host}"), format!("https://{host}")];
+    let is_foreign = |from: &String| !here.contains(from) && !friends.contains(from);
+    headers.get_all(ORIGIN).iter().map(text).find(is_foreign)
 }
 
-/// Waits for SIGTERM, which only Unix has; Ctrl-C is waited for everywhere.
-async fn terminated() -> io::Result<()> {
-    #[cfg(unix)]
-    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
-    #[cfg(not(unix))]
-    std::future::pending::<()>().await;
-    Ok(())
+fn limits() -> WebSocketConfig {
+    let limits = WebSocketConfig::default().max_message_size(MAX_MESSAGE);
+    let limits = limits.max_frame_size(MAX_MESSAGE).read_buffer_size(4096);
+    limits.max_write_buffer_size(256 * 1024)
 }
 
-/// Every WebSocket begins as an HTTP request: with the wish to go on as WebSocket.
-async fn greet(mut tcp: TcpStream, peer: SocketAddr, chat: Chat) -> Result<u64> {
-    // Else TCP would hold a small message back until the last one is acknowledged.
-    tcp.set_nodelay(true)?;
-    let limits = WebSocketConfig::default().read_buffer_size(4096);
-    let limits = limits.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
-    let limits = limits.max_write_buffer_size(256 * 1024);
-    let check = |request: &Request, response| check(request, response, &chat);
-    let upgrade = accept_hdr_async_with_config(&mut tcp, check, Some(limits));
-    match timeout(CLIENT_TIMEOUT, upgrade).await? {
-        Ok(socket) => serve(socket, peer, &chat).await,
-        Err(error) => respond(&mut tcp, error).await?,
-    }
-    tcp.shutdown().await?;
-    // Closing with bytes unread would reset the connection, and lose what was sent.
-    Ok(timeout(CLIENT_TIMEOUT, io::copy(&mut tcp, &mut io::sink())).await??)
-}
-
-/// Whether the client may join. Browsers tell in `Origin` where the page came from:
-/// without this check any page on the web could join in its reader's name. Other
-/// programs send no such header.
-fn check(request: &Request, ok: Response, chat: &Chat) -> Result<Response, Refusal> {
-    let header = |name| request.headers().get(name)?.to_str().ok();
-    let mut refusal = Refusal::new(None);
-    *refusal.status_mut() = match (header("Origin"), header("Host")) {
-        (Some(from), to) if from.rsplit('/').next() != to => StatusCode::FORBIDDEN,
-        _ if chat.receiver_count() >= MAX_CLIENTS => StatusCode::SERVICE_UNAVAILABLE,
-        _ => return Ok(ok),
-    };
-    Err(refusal)
-}
-
-/// Answers a request without that wish: it is for the page.
-async fn respond(tcp: &mut TcpStream, error: Error) -> io::Result<()> {
-    let (status, body) = match error {
-        Error::Protocol(MissingConnectionUpgradeHeader) => ("200 OK", PAGE),
-        Error::Http(_) => return Ok(()), // Refused above.
-        _ => ("400 Bad Request", ""),
-    };
-    let kind = "Content-Type: text/html; charset=utf-8\r\nConnection: close";
-    tcp.write_all(format!("HTTP/1.1 {status}\r\n{kind}\r\n\r\n{body}").as_bytes())
-        .await
-}
-
-/// Serves one client to its end. Whatever happens to it, the others never notice.
-async fn serve(mut socket: Socket<'_>, peer: SocketAddr, chat: &Chat) {
-    println!("Client connected: {peer}");
-    let Err(error) = talk(&mut socket, peer, chat).await;
-    println!("Client disconnected: {peer}");
-    let code = match error.downcast_ref() {
-        Some(Error::ConnectionClosed) => return,
+fn code(error: &anyhow::Error) -> CloseCode {
+    match error.downcast_ref() {
         Some(Error::Utf8(_)) => CloseCode::Invalid,
         Some(Error::Capacity(_)) => CloseCode::Size,
         Some(_) => CloseCode::Protocol,
         None => CloseCode::Policy,
-    };
-    eprintln!("Lost connection with {peer}: {error}");
-    let frame = CloseFrame { code, reason: error.to_string().into() };
-    // Waits until what was said before is sent as well, but not for long.
-    let _ = timeout(CLIENT_TIMEOUT, socket.close(Some(frame))).await;
+    }
 }
 
-/// Goes on with what comes first: the others, the client, or time for a ping.
-async fn talk(me: &mut Socket<'_>, peer: SocketAddr, chat: &Chat) -> Result<Never> {
-    let mut others = chat.subscribe();
-    let mut pings = interval_at(Instant::now() + PING, PING);
-    let mut heard = Instant::now();
+/// Starts a task for each client.
+async fn accept_clients(tcp: TcpListener, friends: Vec<String>) -> Result<()> {
+    println!("WebSocket server on ws://{}", tcp.local_addr()?);
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.half_close(true).max_buf_size(16 * 1024);
     loop {
-        let message = select! {
-            biased; // Who has not heard the others yet does not speak.
-            said = others.recv() => match said.context("it reads too slowly")? {
-                (from, _) if from == peer => continue,
-                (_, message) => message,
-            },
-            time = hear(me, peer, chat) => { heard = time?; continue }
-            _ = pings.tick() => Message::Ping("".into()),
-            () = sleep_until(heard + 2 * PING) => bail!("it answers no ping"),
+        let new = tcp.accept().await.inspect_err(|e| eprintln!("Cannot accept: {e}"));
+        let Ok((client, peer)) = new else {
+            sleep(10 * TICK).await;
+            continue;
         };
-        // Waits while the client does not read; the queue keeps what is said then.
-        timeout(CLIENT_TIMEOUT, me.send(message))
-            .await
-            .context("it does not read")??;
+        // Else TCP holds a short message back until the last one is acknowledged.
+        let _ = client.set_nodelay(true);
+        let (client, friends) = (TokioIo::new(client), friends.clone());
+        let service = service_fn(move |asked| answer(asked, peer, friends.clone()));
+        let asking = http.serve_connection(client, service).with_upgrades();
+        tokio::spawn(timeout(CLIENT_TIMEOUT, asking));
     }
 }
 
-/// Puts what the client says next into the queue of all; tells when it was.
-async fn hear(me: &mut Socket<'_>, peer: SocketAddr, chat: &Chat) -> Result<Instant> {
-    let message = me.next().await.ok_or(Error::ConnectionClosed)??;
-    if message.is_text() || message.is_binary() {
-        let text = message.into_text()?;
-        println!("Received from {peer}: {}", printable(text.as_bytes()));
-        let _ = chat.send((peer, format!("[{}]: {text}", peer.port()).into()));
-        yield_now().await; // Lets the others take it before the client says more.
-    }
-    Ok(Instant::now())
-}
-
-/// A peer's bytes as text: what could steer the terminal is escaped, the end cut off.
-fn printable(data: &[u8]) -> String {
-    let mut out = String::with_capacity(data.len().min(804));
-    for chunk in data[..data.len().min(804)].utf8_chunks() {
-        for c in chunk.valid().chars().take(201) {
-            match c {
-                ' '..='~' => out.push(c),
-                _ if c.is_control() => out.extend(c.escape_unicode()),
-                '\u{61c}' | '\u{200e}' | '\u{200f}' => out.extend(c.escape_unicode()),
-                '\u{2028}'..='\u{202e}' => out.extend(c.escape_unicode()),
-                '\u{2066}'..='\u{2069}' => out.extend(c.escape_unicode()),
-                _ => out.push(c),
-            }
-        }
-        out.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    if let Some((cut, _)) = out.char_indices().nth(200) {
-        out.replace_range(cut.., &format!("... ({} bytes)", data.len()));
-    }
-    out
+/// A peer's bytes as text that cannot steer the terminal.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }
