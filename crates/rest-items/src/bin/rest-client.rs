@@ -139,7 +139,7 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// The address in http://HOST:PORT. Without a port it is 80, as always in HTTP.
 fn host_port(url: &Uri) -> Option<String> {
-    let host = url.host()?;
+    let host = url.host().filter(|host| !host.is_empty())?;
     let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
     let plain = [format!("http://{address}"), format!("http://{host}")];
     plain.iter().any(|plain| *url == **plain).then_some(address)

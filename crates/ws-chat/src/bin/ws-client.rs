@@ -10,7 +10,7 @@
 
 use std::{future::pending, io, io::BufRead, thread, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -81,7 +81,8 @@ async fn say_goodbye(mut to: Sender, mut from: Receiver) -> Result<()> {
     let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     to.send(Message::Close(Some(goodbye))).await?;
     let closed = timeout(PATIENCE, print_messages(&mut from)).await;
-    closed.context("no goodbye from the server within 5 seconds")??;
+    let why = closed.context("no goodbye from the server within 5 seconds")??;
+    ensure!(why.is_empty() || why.starts_with("1000"), "the server ended it: {why}");
     println!("Disconnected");
     Ok(())
 }
@@ -91,8 +92,7 @@ async fn upgrade(tcp: TcpStream, server: Uri, show: bool) -> Result<Socket> {
     // Else TCP holds a short message back until the last one is acknowledged.
     tcp.set_nodelay(true)?;
     let request = server.into_client_request()?;
-    let asked = format!("> GET {} HTTP/1.1", request.uri().path());
-    show_head(show, &asked, request.headers());
+    show_head(show, "> GET / HTTP/1.1", request.headers());
     let limits = WebSocketConfig::default().max_message_size(Some(1024 * 1024));
     let upgrading = client_async_with_config(request, tcp, Some(limits));
     let upgraded = timeout(PATIENCE, upgrading).await;
@@ -142,8 +142,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The address in ws://HOST:PORT. Without a port it is 80, as in HTTP.
 fn host_port(url: &Uri) -> Option<String> {
-    let host = url.host().filter(|_| url.scheme_str() == Some("ws"))?;
-    Some(format!("{host}:{}", url.port_u16().unwrap_or(80)))
+    let host = url.host().filter(|host| !host.is_empty())?;
+    let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
+    let plain = [format!("ws://{address}"), format!("ws://{host}")];
+    plain.iter().any(|plain| *url == **plain).then_some(address)
 }
 
 /// Connects to the first of the server's addresses that accepts.

@@ -188,8 +188,10 @@ fn foreign(headers: &HeaderMap, friends: &[String]) -> Option<String> {
     let text = |value: &HeaderValue| printable(value.as_bytes()).to_lowercase();
     let host = headers.get(HOST).map(text).unwrap_or_default();
     let here = [format!("http://{host}"), format!("https://{host}")];
-    let is_foreign = |from: &String| !here.contains(from) && !friends.contains(from);
-    headers.get_all(ORIGIN).iter().map(text).find(is_foreign)
+    let is_ours = |from: &String| {
+        here.iter().chain(friends).any(|it| it.eq_ignore_ascii_case(from))
+    };
+    headers.get_all(ORIGIN).iter().map(text).find(|from| !is_ours(from))
 }
 
 fn limits() -> WebSocketConfig {
