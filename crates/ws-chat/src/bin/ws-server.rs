@@ -100,9 +100,7 @@ async fn talk(me: &mut Client, mut others: Others, peer: SocketAddr) -> Result<(
                 let (from, message) = said.context("it reads too slowly")?;
                 if from != peer { send(me, &others, message).await? }
             }
-            heard = me.next() => match hear(heard, peer).await? {
-                true => pings = 0, false => return Ok(())
-            },
+            heard = me.next() => if hear(heard, peer).await? { pings = 0 } else { break },
             () = sleep(PING) => {
                 pings += 1;
                 ensure!(pings <= 2, "it answers no ping");
@@ -110,6 +108,7 @@ async fn talk(me: &mut Client, mut others: Others, peer: SocketAddr) -> Result<(
             }
         }
     }
+    Ok(())
 }
 
 /// Puts what a client says into the queue of all others; tells whether it goes on.
