@@ -166,8 +166,12 @@ impl Browser {
 }
 
 fn start_server(address: &str) -> (Program, SocketAddr) {
+    start_server_with(&[address])
+}
+
+fn start_server_with(arguments: &[&str]) -> (Program, SocketAddr) {
     let path = examples::program("ws-chat", "ws-server");
-    let mut server = Program::start(path.to_str().unwrap(), &[address]);
+    let mut server = Program::start(path.to_str().unwrap(), arguments);
     let address = server.address("WebSocket server on ws://");
     (server, address)
 }
@@ -253,7 +257,7 @@ fn the_page_comes_back_by_itself_when_the_server_does() {
     let mut browser = Browser::start();
     let page = browser.open(&format!("http://{address}"));
     browser.wait_until_connected(&page);
-    server.signal("TERM");
+    server.signal("INT");
     assert_eq!(server.end().code, Some(0));
     let state = "document.getElementById('state').textContent";
     browser.wait_until(&page, &format!("{state}.startsWith('Disconnected')"));
@@ -289,6 +293,52 @@ fn a_page_from_elsewhere_cannot_join() {
         );
         assert_eq!(browser.evaluate(&page, &attempt), json!("refused"), "{url}");
     }
+}
+
+/// A page as the lecture has it: one that is opened from disk, where its origin is `null`.
+fn page_on_disk(address: SocketAddr) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let page = format!(
+        r#"<!doctype html><title>Chat</title>
+        <ul id="messages"></ul><input id="messageBox"><button id="sendButton"></button>
+        <script>
+          const ws = new WebSocket("ws://localhost:{}");
+          const add = (text) => {{
+            messages.append(Object.assign(document.createElement("li"), {{ textContent: text }}));
+          }};
+          ws.onopen = () => add("open");
+          ws.onerror = () => add("refused");
+          ws.onmessage = (event) => add(`Server: ${{event.data}}`);
+          sendButton.onclick = () => {{ ws.send(messageBox.value); add(`Client: ${{messageBox.value}}`); }};
+        </script>"#,
+        address.port()
+    );
+    std::fs::write(folder.path().join("chat.html"), page).unwrap();
+    folder
+}
+
+#[test]
+fn the_slides_page_opened_from_disk_is_refused_with_a_hint_and_let_in_by_the_option()
+{
+    let mut browser = Browser::start();
+    let (mut server, address) = start_server("127.0.0.1:0");
+    let folder = page_on_disk(address);
+    let url = format!("file://{}/chat.html", folder.path().display());
+    let page = browser.open(&url);
+    browser.wait_for_message(&page, "refused");
+    assert!(server.wait_for_error("Refused ").contains("--allow-origin null"));
+
+    let (mut server, address) =
+        start_server_with(&["127.0.0.1:0", "--allow-origin", "null"]);
+    let folder = page_on_disk(address);
+    let url = format!("file://{}/chat.html", folder.path().display());
+    let page = browser.open(&url);
+    browser.wait_for_message(&page, "open");
+    let port = joined(&mut server);
+    let mut terminal = listen(address);
+    browser.evaluate(&page, "messageBox.value = 'From disk'; sendButton.click()");
+    browser.wait_for_message(&page, "Client: From disk");
+    assert_eq!(terminal.wait_for("["), format!("{port}]: From disk"));
 }
 
 #[test]
