@@ -94,8 +94,8 @@ async fn connect(server: &str) -> io::Result<TcpStream> {
 /// Reads and changes the items of a REST server (RFC 9110).
 ///
 /// Gives up when connecting to an address takes 5 seconds, or when the answer does.
-/// Looking a name up takes as long as the system lets it. Exit status: 1 when there is
-/// no answer, when its status is an error or when it is not JSON, 2 for a wrong
+/// Looking a name up takes as long as the system lets it. Exit status: 1 when there
+/// is no answer, when its status is an error or when it is not JSON, 2 for a wrong
 /// argument.
 #[derive(Parser)]
 struct Arguments {

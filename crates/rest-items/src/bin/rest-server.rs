@@ -1,7 +1,7 @@
 //! A REST API over JSON: items in memory, read and changed by HTTP's own methods.
 //!
-//! Contract: binds ADDR:PORT; expects HTTP/1.1 or 1.0 (RFC 9110, RFC 9112); answers in
-//!           JSON; ends on Ctrl-C. Errors are {"error": "..."} with a status from 400.
+//! Contract: binds ADDR:PORT; expects HTTP/1.1 or 1.0 (RFC 9110, RFC 9112); answers
+//!           in JSON; ends on Ctrl-C. An error is {"error": "..."}.
 //!
 //!           | path        | GET, HEAD   | POST       | PUT         | DELETE     |
 //!           | ----------- | ----------- | ---------- | ----------- | ---------- |
@@ -123,8 +123,8 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Answer<Value> {
 /// Serves items in memory as a REST API (HTTP: RFC 9110, JSON: RFC 8259).
 ///
 /// Prints each request and the status of its answer. Runs until Ctrl-C. Closes a
-/// connection when no request comes for 8 seconds, when a request takes longer than 8
-/// seconds to arrive, and when a client takes nothing of its answer for 8 seconds. Exit
+/// connection when no request comes for 8 seconds, when a request takes longer than
+/// that to arrive, and when a client takes nothing of its answer for as long. Exit
 /// status: 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {

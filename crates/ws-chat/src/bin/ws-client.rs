@@ -1,8 +1,8 @@
 //! A WebSocket chat client: sends what is typed while it prints what arrives.
 //!
 //! Contract: connects to ws://HOST:PORT; sends each line of standard input as a
-//!           message; expects messages at any time and prints them; ends at the end of
-//!           the input and on Ctrl-C. WebSocket is RFC 6455.
+//!           message; expects messages at any time and prints them; ends at the end
+//!           of the input and on Ctrl-C. WebSocket is RFC 6455.
 //! Slide:    WebSocket Example: JavaScript Client, which is chat.html here
 //! Run:      1$ cargo run -p ws-chat
 //!           2$ cargo run -p ws-chat --bin ws-client
@@ -115,11 +115,10 @@ fn show_head(show: bool, first: &str, headers: &HeaderMap) {
 
 /// Talks to a WebSocket chat server (RFC 6455).
 ///
-/// Sends each line of standard input, and prints each message. Gives up when connecting
-/// to an address takes 5 seconds, and when the server does not answer, read or say
-/// goodbye for 5. Looking a name up takes as long as the system lets it. Exit status: 0
-/// after the end of the input and after Ctrl-C, 1 when the server is missing or ends the
-/// connection, 2 for a wrong argument.
+/// Sends each line of standard input, and prints each message. Gives up when
+/// connecting to an address takes 5 seconds, or when the server does not answer, read or say
+/// goodbye for 5. Looking a name up takes as long as the system lets it. Exit status:
+/// 1 when the server is missing or ends the connection, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried

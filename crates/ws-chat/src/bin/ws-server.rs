@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     // A client is an open file, and many systems allow a program only 1,024.
     rlimit::increase_nofile_limit(4 * MAX_CLIENTS as u64)?;
-    // Begins once this function waits, so that Ctrl-C is caught when it says it is ready.
+    // It begins once this function waits: Ctrl-C is caught before it says it is ready.
     tokio::spawn(accept_clients(listener, allow_origin));
     signal::ctrl_c().await?;
     let goodbye = CloseFrame { code: CloseCode::Away, reason: "it ends".into() };
@@ -100,7 +100,7 @@ async fn talk(me: &mut Client, mut others: Others, peer: SocketAddr) -> Result<(
                 let (from, message) = said.context("it reads too slowly")?;
                 if from != peer { send(me, &others, message).await? }
             }
-            heard = me.next() => if hear(heard, peer).await? { pings = 0 } else { break },
+            new = me.next() => if hear(new, peer).await? { pings = 0 } else { break },
             () = sleep(PING) => {
                 pings += 1;
                 ensure!(pings <= 2, "it answers no ping");
@@ -118,7 +118,7 @@ async fn hear(heard: Option<Heard>, peer: SocketAddr) -> Result<bool> {
         let text = message.into_text()?;
         println!("Received from {peer}: {:.200}", printable(text.as_bytes()));
         let _ = CHAT.send((peer, format!("[{}]: {text}", peer.port()).into()));
-        task::yield_now().await; // Lets the others take it before the client says more.
+        task::yield_now().await; // Lets the others take it before more is said.
     }
     Ok(true)
 }
@@ -140,10 +140,10 @@ async fn send(me: &mut Client, others: &Others, message: Message) -> Result<()> 
 /// Passes on what each chat client says to all the others, by WebSocket (RFC 6455).
 ///
 /// A browser at http://ADDR:PORT gets the chat's page. Prints who comes and goes, and
-/// what is said. Runs until Ctrl-C. At most 1000 clients may be in the chat, and a
-/// message may have 64 KiB. Closes a client that takes longer than 8 seconds to ask or
-/// to read, that is 100 messages behind and does not read, or that answers no ping for 9
-/// seconds. Exit status: 1 when it cannot listen, 2 for a wrong argument.
+/// what is said. Runs until Ctrl-C. Takes 1000 clients, and messages up to 64 KiB.
+/// Closes a client that takes longer than 8 seconds to ask or to read, that is 100
+/// messages behind and does not read, or that answers no ping for 9 seconds. Exit
+/// status: 1 when it cannot listen, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
@@ -168,12 +168,12 @@ type Others = broadcast::Receiver<(SocketAddr, Message)>;
 type Page = Response<String>;
 type Reply = hyper::http::Result<Page>;
 
-/// What is sent here comes out of the receiver that each client has. There is room for
-/// one message of each client, as all may speak at once.
+/// What is sent here comes out of the receiver that each client has. All clients may
+/// speak at once, so there is room for one message of each.
 static CHAT: LazyLock<broadcast::Sender<(SocketAddr, Message)>> =
     LazyLock::new(|| broadcast::channel(1024).0);
 
-/// Answers without a WebSocket. Says what is taken here, for those who ask for another.
+/// An answer without a WebSocket, which also says what is taken here.
 fn reply(status: u16, body: &str) -> Reply {
     let reply = Response::builder().status(status).header(ALLOW, "GET, HEAD");
     let reply = reply.header(CONTENT_TYPE, "text/html; charset=utf-8");
