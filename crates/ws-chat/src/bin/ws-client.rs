@@ -116,9 +116,9 @@ fn show_head(show: bool, first: &str, headers: &HeaderMap) {
 /// Talks to a WebSocket chat server (RFC 6455).
 ///
 /// Sends each line of standard input, and prints each message. Gives up when
-/// connecting to an address takes 5 seconds, or when the server does not answer, read or say
-/// goodbye for 5. Looking a name up takes as long as the system lets it. Exit status:
-/// 1 when the server is missing or ends the connection, 2 for a wrong argument.
+/// connecting to an address takes 5 seconds, or when the server does not answer, read
+/// or say goodbye for 5. Looking a name up takes as long as the system lets it. Exit
+/// status: 1 when the server is missing or ends it, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// The server; a name is looked up, and each of its addresses tried

@@ -30,7 +30,7 @@ async fn main() -> Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     // A client is an open file, and many systems allow a program only 1,024.
     rlimit::increase_nofile_limit(4 * MAX_CLIENTS as u64)?;
-    // It begins once this function waits: Ctrl-C is caught before it says it is ready.
+    // Begins once this function waits, so Ctrl-C is caught before it is ready.
     tokio::spawn(accept_clients(listener, allow_origin));
     signal::ctrl_c().await?;
     let goodbye = CloseFrame { code: CloseCode::Away, reason: "it ends".into() };
