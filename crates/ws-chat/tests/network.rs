@@ -28,13 +28,9 @@ fn a_client_that_does_not_read_is_closed_and_nobody_waits_for_it() {
         longest = longest.max(start.elapsed());
     }
     assert!(longest < Duration::from_secs(2), "they waited {longest:?}");
-    // It reads again, and learns why it was closed.
-    assert_eq!(slow.closing().0, 1008);
-    slow.assert_ended();
-    server.wait_for_error(&format!(
-        "Lost connection with 127.0.0.1:{}: it ",
-        slow.port()
-    ));
+    server
+        .wait_for_error(&format!("Lost connection with 127.0.0.1:{}: ", slow.port()));
+    slow.assert_let_go();
 }
 
 /// What one client that stops reading may cost the server, with the longest messages.
@@ -139,7 +135,7 @@ fn a_ping_is_answered_and_a_pong_nobody_asked_for_is_ignored() {
 }
 
 #[test]
-fn a_message_of_64_kib_goes_through_and_a_longer_one_closes_with_1009() {
+fn a_message_of_64_kib_goes_through_and_a_longer_one_ends_its_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
     let mut listener = Peer::join(address);
     let mut peer = Peer::join(address);
@@ -147,43 +143,44 @@ fn a_message_of_64_kib_goes_through_and_a_longer_one_closes_with_1009() {
     peer.say(&text);
     assert_eq!(listener.text(), format!("[{}]: {text}", peer.port()));
     peer.say(&format!("{text}x"));
-    assert_eq!(peer.closing().0, 1009);
-    peer.assert_ended();
+    peer.assert_let_go();
 
     let mut peer = Peer::join(address);
     peer.send(0x01, text.as_bytes());
     peer.send(0x80, b"x");
-    assert_eq!(peer.closing().0, 1009);
+    peer.assert_let_go();
     // Only announced: nobody waits for so much.
     let mut peer = Peer::join(address);
     let huge = [&[TEXT, 0xFF][..], &(u64::MAX >> 1).to_be_bytes(), &[0; 4]].concat();
     peer.tcp.write_all(&huge).unwrap();
-    assert_eq!(peer.closing().0, 1009);
+    peer.assert_let_go();
+    // And nobody else notices.
+    listener.say("still here");
+    Peer::join(address);
 }
 
 /// RFC 6455, sections 5 and 7: what breaks them fails the connection, and only it.
 #[test]
-fn every_class_of_invalid_frame_closes_with_its_code() {
+fn every_class_of_invalid_frame_ends_its_connection_and_no_other() {
     let (_server, address) = start_server("127.0.0.1:0");
     let mut bystander = Peer::join(address);
-    let mut cases: Vec<(String, Vec<u8>, u16)> = Vec::new();
-    let mut add =
-        |what: String, bytes: Vec<u8>, code| cases.push((what, bytes, code));
-    add("no mask".into(), vec![TEXT, 2, b'h', b'i'], 1002);
+    let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut add = |what: String, bytes: Vec<u8>| cases.push((what, bytes));
+    add("no mask".into(), vec![TEXT, 2, b'h', b'i']);
     for bit in [0x40, 0x20, 0x10] {
-        add(format!("reserved bit {bit:x}"), frame(TEXT | bit, b"hi"), 1002);
+        add(format!("reserved bit {bit:x}"), frame(TEXT | bit, b"hi"));
     }
     for opcode in (0x3..=0x7).chain(0xB..=0xF) {
-        add(format!("opcode {opcode:x}"), frame(0x80 | opcode, b"hi"), 1002);
+        add(format!("opcode {opcode:x}"), frame(0x80 | opcode, b"hi"));
     }
     for kind in [CLOSE, PING, PONG] {
         let parts = [frame(kind & 0x0F, b""), frame(0x80, b"")].concat();
-        add(format!("{kind:x} in fragments"), parts, 1002);
-        add(format!("{kind:x} too long"), frame(kind, &[b'x'; 126]), 1002);
+        add(format!("{kind:x} in fragments"), parts);
+        add(format!("{kind:x} too long"), frame(kind, &[b'x'; 126]));
     }
-    add("nothing to continue".into(), frame(0x80, b"hi"), 1002);
+    add("nothing to continue".into(), frame(0x80, b"hi"));
     let parts = [frame(0x01, b"one"), frame(TEXT, b"two")].concat();
-    add("a message within a message".into(), parts, 1002);
+    add("a message within a message".into(), parts);
     for bytes in [
         &b"\xFF"[..],
         b"\xC0\xAF",
@@ -191,15 +188,15 @@ fn every_class_of_invalid_frame_closes_with_its_code() {
         b"\xF4\x90\x80\x80",
         b"cut \xE2\x82",
     ] {
-        add(format!("no UTF-8: {bytes:x?}"), frame(TEXT, bytes), 1007);
+        add(format!("no UTF-8: {bytes:x?}"), frame(TEXT, bytes));
     }
     let parts = [frame(0x01, b"ok \xE2"), frame(0x80, b"(\xA1")].concat();
-    add("no UTF-8 across fragments".into(), parts, 1007);
-    for (what, bytes, code) in cases {
+    add("no UTF-8 across fragments".into(), parts);
+    for (what, bytes) in cases {
         let mut peer = Peer::join(address);
         peer.tcp.write_all(&bytes).unwrap();
-        assert_eq!(peer.closing().0, code, "{what}");
-        peer.assert_ended();
+        println!("{what}");
+        peer.assert_let_go();
     }
     let mut good = Peer::join(address);
     good.say("still served");
@@ -207,7 +204,7 @@ fn every_class_of_invalid_frame_closes_with_its_code() {
 }
 
 #[test]
-fn a_close_is_answered_with_its_code_and_a_bad_code_with_1002() {
+fn a_close_is_answered_with_its_code_and_a_bad_one_ends_the_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
     for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 4999] {
         let mut peer = Peer::join(address);
@@ -218,18 +215,15 @@ fn a_close_is_answered_with_its_code_and_a_bad_code_with_1002() {
     let mut peer = Peer::join(address);
     peer.send(CLOSE, b"");
     assert_eq!(peer.frame(), (CLOSE, vec![]));
-    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2999, 5000, 65_535] {
+    let bad = [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2999, 5000, 65_535];
+    let bad = bad.map(close_payload).into_iter();
+    // Half a code, and a reason that is not UTF-8.
+    for payload in bad.chain([b"\x03".to_vec(), b"\x03\xE8\xFF".to_vec()]) {
         let mut peer = Peer::join(address);
-        peer.send(CLOSE, &close_payload(code));
-        assert_eq!(peer.closing().0, 1002, "{code}");
-        peer.assert_ended();
+        peer.send(CLOSE, &payload);
+        println!("{payload:x?}");
+        peer.assert_let_go();
     }
-    let mut peer = Peer::join(address);
-    peer.send(CLOSE, b"\x03");
-    assert_eq!(peer.closing().0, 1002, "half a code");
-    let mut peer = Peer::join(address);
-    peer.send(CLOSE, b"\x03\xE8\xFF");
-    assert_eq!(peer.closing().0, 1007, "a reason that is no UTF-8");
 }
 
 /// Any page on the web could otherwise talk here in its reader's name.
@@ -247,6 +241,9 @@ fn a_page_from_elsewhere_is_refused_with_403() {
         format!("http://{here}/"),
         format!("http://{here}, http://{here}"),
         "http://\u{e9}xample.com".to_string(),
+        // Browsers send both headers in small letters, and say http where they used it.
+        format!("HTTP://{here}"),
+        format!("https://{here}"),
         "\u{9b}".to_string(),
         String::new(),
     ];
@@ -257,8 +254,7 @@ fn a_page_from_elsewhere_is_refused_with_403() {
     }
     for origin in [
         format!("Origin: http://{here}\r\n"),
-        format!("Origin: https://{here}\r\n"),
-        format!("ORIGIN: HTTP://{here}\r\n"),
+        format!("ORIGIN: http://{here}\r\n"),
         String::new(),
     ] {
         let response = ask(&connect(address), &upgrade_request(&here, &origin));
@@ -268,10 +264,6 @@ fn a_page_from_elsewhere_is_refused_with_403() {
     let phone = "Origin: http://laptop.example:8765\r\n";
     let response =
         ask(&connect(address), &upgrade_request("laptop.example:8765", phone));
-    assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
-    let phone = "Origin: http://laptop.example:8765\r\n";
-    let response =
-        ask(&connect(address), &upgrade_request("Laptop.Example:8765", phone));
     assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
 }
 
@@ -289,7 +281,7 @@ fn a_refused_origin_is_told_with_the_option_that_lets_it_in() {
         "--allow-origin",
         "null",
         "--allow-origin",
-        "http://Example.com",
+        "http://example.com",
     ]);
     for origin in ["null", "http://example.com"] {
         let request = upgrade_request(&here, &format!("Origin: {origin}\r\n"));
@@ -426,11 +418,11 @@ fn the_thousand_and_first_client_is_refused_until_another_leaves() {
     let response = ask(&connect(address), &request);
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     // Many talk at once, and nobody is too slow for that.
-    for peer in &mut peers[..300] {
+    for peer in &mut peers[..100] {
         peer.say("hi");
     }
     for peer in &mut peers[..10] {
-        (0..299).for_each(|_| drop(peer.text()));
+        (0..99).for_each(|_| drop(peer.text()));
     }
     let leaving = peers.pop().unwrap();
     let port = leaving.port();
@@ -439,31 +431,20 @@ fn the_thousand_and_first_client_is_refused_until_another_leaves() {
     Peer::join(address);
 }
 
+/// A client whose machine lost its power is found because the kernel asks.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_client_that_answers_no_ping_is_closed_and_one_that_does_stays() {
-    let (mut server, address) = start_server("127.0.0.1:0");
-    let (mut dead, mut alive) = (Peer::join(address), Peer::join(address));
-    let mut head = [0; 2];
-    dead.tcp.read_exact(&mut head).unwrap();
-    assert_eq!(head, [PING, 0]);
-    thread::scope(|scope| {
-        // Reading answers pings.
-        let reader = scope.spawn(move || alive.text());
-        let (code, reason) = {
-            let mut frame = [0; 2];
-            dead.tcp.read_exact(&mut frame).unwrap();
-            while frame[0] == PING {
-                dead.tcp.read_exact(&mut frame).unwrap();
-            }
-            let mut payload = vec![0; frame[1] as usize];
-            dead.tcp.read_exact(&mut payload).unwrap();
-            close_code(&payload)
-        };
-        assert_eq!((code, reason.as_str()), (1008, "it answers no ping"));
-        server.wait_for_error("Lost connection with ");
-        Peer::join(address).say("hello");
-        assert!(reader.join().unwrap().ends_with("hello"));
-    });
+fn an_accepted_connection_has_a_keepalive_timer() {
+    let (_server, address) = start_server("127.0.0.1:0");
+    let _connection = connect(address);
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{:04X}", address.port());
+    // State 01 is an established connection, timer 02 the one for keepalive.
+    let connection =
+        table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut timers =
+        connection.filter(|f| f[1] == local && f[3] == "01").map(|f| f[5]);
+    assert!(timers.next().unwrap().starts_with("02:"));
 }
 
 #[cfg(target_os = "linux")]
@@ -617,7 +598,8 @@ fn the_client_says_why_the_server_ended_the_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
     let client = type_lines(address, "x".repeat(70_000));
     assert_eq!(client.code, Some(1));
-    assert!(client.errors.contains("1009"), "{}", client.errors);
+    let error = "Error: lost the connection";
+    assert!(client.errors.starts_with(error), "{}", client.errors);
 
     let (server, address) = start_server("127.0.0.1:0");
     let mut client = start_client(address, &["--listen"]);

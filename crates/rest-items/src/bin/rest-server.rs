@@ -28,6 +28,8 @@ use tokio::{net::TcpListener, time::Duration, time::sleep, time::timeout};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
+    // A client is an open file, and many systems allow a program only 1,024.
+    rlimit::increase_nofile_limit(16_384)?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     println!("REST server on http://{}", listener.local_addr()?);
@@ -160,15 +162,12 @@ fn check_host(version: Version, headers: &HeaderMap) -> Answer<()> {
 }
 
 /// Starts a task for each client. Whatever happens in it, the others never notice.
-async fn accept_clients(socket: TcpListener) -> Result<()> {
-    // A client is an open file, and many systems allow a program only 1,024.
-    rlimit::increase_nofile_limit(16_384)?;
+async fn accept_clients(tcp: TcpListener) -> Result<()> {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT);
     http.half_close(true).max_buf_size(16 * 1024);
     loop {
-        let new =
-            socket.accept().await.inspect_err(|e| eprintln!("Cannot accept: {e}"));
+        let new = tcp.accept().await.inspect_err(|e| eprintln!("Cannot accept: {e}"));
         let Ok((connection, peer)) = new else {
             sleep(Duration::from_millis(100)).await;
             continue;

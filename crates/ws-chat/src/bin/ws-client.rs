@@ -8,52 +8,45 @@
 //!           2$ cargo run -p ws-chat --bin ws-client
 //! See:      `Connected to server`; what others type, as `[<port>]: <message>`.
 
-use std::{future::pending, io, io::BufRead, thread, time::Duration};
+use std::{future::pending, io, io::BufRead, io::ErrorKind, thread};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::{select, signal, sync::mpsc, time::timeout};
+use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
+use tokio::{net::TcpStream, net::lookup_host, select, signal, sync::mpsc, time::*};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
-use tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
-use tungstenite::{Message, client::IntoClientRequest, http::HeaderMap, http::Uri};
+use tungstenite::{client::IntoClientRequest, http::*, protocol::*};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let Arguments { server, listen, show_upgrade } = Arguments::parse();
-    let address = host_port(&server).context("the server is ws://HOST:PORT")?;
-    let tcp = connect(&address).await.map_err(|e| cannot_connect(&address, e))?;
-    let socket = upgrade(tcp, server, show_upgrade).await;
-    let socket = socket.with_context(|| format!("no WebSocket at ws://{address}"))?;
+    let tcp = connect(&server).await?;
     // Two halves, so that each may wait without the other.
-    let (mut to, mut from) = socket.split();
+    let (mut to, mut from) = upgrade(tcp, &server, show_upgrade).await?.split();
     select! {
         biased; // Ctrl-C must be caught before the client says that it is ready.
         pressed = signal::ctrl_c() => pressed?,
         ended = send_lines(&mut to, listen) => ended?,
         why = print_messages(&mut from) => bail!("the server ended it: {}", why?),
     }
-    say_goodbye(to, from).await
+    let goodbye = CloseFrame { code: 1000.into(), reason: "".into() };
+    to.send(Message::Close(Some(goodbye))).await.context("lost the connection")?;
+    let answer = timeout(PATIENCE, print_messages(&mut from)).await;
+    answer.context("no goodbye from the server within 5 seconds")??;
+    println!("Disconnected");
+    Ok(())
 }
 
 /// Sends each line of standard input until its end.
 async fn send_lines(server: &mut Sender, listen: bool) -> Result<()> {
     println!("Connected to server");
     if listen {
-        return pending().await;
+        return pending().await; // For ever.
     }
-    let (typed, mut lines) = mpsc::channel(1);
-    // Reading standard input blocks, which a task must not: a thread does it.
-    thread::spawn(move || {
-        let mut lines = io::stdin().lock().split(b'\n').map_while(io::Result::ok);
-        while lines.next().is_some_and(|line| typed.blocking_send(line).is_ok()) {}
-    });
+    let mut lines = read_lines();
     while let Some(line) = lines.recv().await {
-        let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_string();
         let sent = timeout(PATIENCE, server.send(line.into())).await;
-        sent.context("the server does not read")??;
+        sent.context("the server does not read")?.context("lost the connection")?;
     }
     Ok(())
 }
@@ -61,54 +54,18 @@ async fn send_lines(server: &mut Sender, listen: bool) -> Result<()> {
 /// Prints what arrives until the server says goodbye; returns why it did.
 async fn print_messages(server: &mut Receiver) -> Result<String> {
     while let Some(message) = server.next().await {
-        let message = message.context("lost the connection")?;
-        if let Message::Close(why) = message {
-            // Answers, and waits until the server hangs up.
-            let _ = timeout(PATIENCE, server.next()).await;
-            let why = why.map(|why| format!("{} {}", why.code, why.reason));
-            return Ok(printable(why.unwrap_or_default().as_bytes()));
-        }
-        // Pings are answered already.
-        if message.is_text() || message.is_binary() {
-            println!("{}", printable(&message.into_data()));
+        match message.context("lost the connection")? {
+            Message::Close(why) => {
+                // Answers, and waits until the server hangs up.
+                let _ = timeout(PATIENCE, server.next()).await;
+                let why = why.map(|why| format!("{} {}", why.code, why.reason));
+                return Ok(printable(why.unwrap_or_default().as_bytes()));
+            }
+            Message::Ping(_) | Message::Pong(_) => {} // Answered already.
+            text => println!("{}", printable(&text.into_data())),
         }
     }
     bail!("lost the connection")
-}
-
-/// Closes the WebSocket, and waits for the server's goodbye.
-async fn say_goodbye(mut to: Sender, mut from: Receiver) -> Result<()> {
-    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    to.send(Message::Close(Some(goodbye))).await?;
-    let closed = timeout(PATIENCE, print_messages(&mut from)).await;
-    let why = closed.context("no goodbye from the server within 5 seconds")??;
-    ensure!(why.is_empty() || why.starts_with("1000"), "the server ended it: {why}");
-    println!("Disconnected");
-    Ok(())
-}
-
-/// Asks by HTTP to go on as WebSocket.
-async fn upgrade(tcp: TcpStream, server: Uri, show: bool) -> Result<Socket> {
-    // Else TCP holds a short message back until the last one is acknowledged.
-    tcp.set_nodelay(true)?;
-    let request = server.into_client_request()?;
-    show_head(show, "> GET / HTTP/1.1", request.headers());
-    let limits = WebSocketConfig::default().max_message_size(Some(1024 * 1024));
-    let upgrading = client_async_with_config(request, tcp, Some(limits));
-    let upgraded = timeout(PATIENCE, upgrading).await;
-    let (socket, response) = upgraded.context("no answer within 5 seconds")??;
-    let answered = format!("< HTTP/1.1 {}", response.status());
-    show_head(show, &answered, response.headers());
-    Ok(socket)
-}
-
-fn show_head(show: bool, first: &str, headers: &HeaderMap) {
-    if show {
-        println!("{first}");
-        for (name, value) in headers {
-            println!("{} {name}: {}", &first[..1], printable(value.as_bytes()));
-        }
-    }
 }
 
 // Set-up.
@@ -139,32 +96,61 @@ type Receiver = SplitStream<Socket>;
 /// How long the server may take for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The address in ws://HOST:PORT. Without a port it is 80, as in HTTP.
-fn host_port(url: &Uri) -> Option<String> {
-    let host = url.host().filter(|host| !host.is_empty())?;
-    let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
-    let plain = [format!("ws://{address}"), format!("ws://{host}")];
-    plain.iter().any(|plain| *url == **plain).then_some(address)
+const HINT: &str = " (is the server running? cargo run -p ws-chat)";
+
+/// Reading standard input blocks, which a task must not: a thread does it.
+fn read_lines() -> mpsc::Receiver<String> {
+    let (typed, lines) = mpsc::channel(1);
+    thread::spawn(move || {
+        for line in io::stdin().lock().split(b'\n').map_while(io::Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            let _ = typed.blocking_send(line.trim_end_matches('\r').to_string());
+        }
+    });
+    lines
 }
 
 /// Connects to the first of the server's addresses that accepts.
-async fn connect(server: &str) -> io::Result<TcpStream> {
-    let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "no address"));
-    for address in lookup_host(server).await? {
-        let connecting = timeout(PATIENCE, TcpStream::connect(address)).await;
-        result = connecting.map_err(io::Error::from).flatten();
-        if result.is_ok() {
-            break;
+async fn connect(url: &Uri) -> Result<TcpStream> {
+    let host = url.host().unwrap_or_default();
+    let server = format!("{host}:{}", url.port_u16().unwrap_or(80));
+    let plain = [format!("ws://{server}"), format!("ws://{host}")];
+    let is_plain = !host.is_empty() && plain.iter().any(|it| *url == **it);
+    ensure!(is_plain, "the server is ws://HOST:PORT, and not {url}");
+    let cannot = || format!("cannot connect to {server}");
+    let mut failure = io::Error::other("the name has no address");
+    for address in lookup_host(&server).await.with_context(cannot)? {
+        match timeout(PATIENCE, TcpStream::connect(address)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => failure = error,
+            Err(elapsed) => failure = elapsed.into(),
         }
     }
-    result
+    let hint = if failure.kind() == ErrorKind::ConnectionRefused { HINT } else { "" };
+    Err(failure).context(cannot() + hint)
 }
 
-const HINT: &str = " (is the server running? cargo run -p ws-chat)";
+/// Asks by HTTP to go on as WebSocket.
+async fn upgrade(tcp: TcpStream, server: &Uri, show: bool) -> Result<Socket> {
+    // Else TCP holds a short message back until the last one is acknowledged.
+    tcp.set_nodelay(true)?;
+    let request = server.into_client_request()?;
+    show_head(show, "> GET / HTTP/1.1", request.headers());
+    let most = Some(WebSocketConfig::default().max_message_size(Some(1024 * 1024)));
+    let new = timeout(PATIENCE, client_async_with_config(request, tcp, most)).await;
+    let new = new.context(format!("no WebSocket at {server} within 5 seconds"))?;
+    let (socket, answer) = new.context(format!("no WebSocket at {server}"))?;
+    show_head(show, &format!("< HTTP/1.1 {}", answer.status()), answer.headers());
+    Ok(socket)
+}
 
-fn cannot_connect(server: &str, why: io::Error) -> anyhow::Error {
-    let hint = if why.kind() == io::ErrorKind::ConnectionRefused { HINT } else { "" };
-    anyhow::Error::new(why).context(format!("cannot connect to {server}{hint}"))
+fn show_head(show: bool, first: &str, headers: &HeaderMap) {
+    if show {
+        println!("{first}");
+        for (name, value) in headers {
+            println!("{} {name}: {}", &first[..1], printable(value.as_bytes()));
+        }
+    }
 }
 
 /// A peer's bytes as text that cannot steer the terminal.

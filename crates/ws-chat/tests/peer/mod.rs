@@ -1,7 +1,7 @@
 //! A WebSocket of the test's own, which can break every rule.
 #![allow(dead_code)] // No test uses all of it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
@@ -142,6 +142,16 @@ impl Peer {
             if kind == CLOSE {
                 return close_code(&payload);
             }
+        }
+    }
+
+    /// The server ends the connection, with or without saying why.
+    pub fn assert_let_go(&mut self) {
+        match self.tcp.read_to_end(&mut Vec::new()) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => {
+                panic!("the server did not end the connection: {error}")
+            }
+            _ => {}
         }
     }
 
