@@ -52,7 +52,7 @@ END
     x86_64-w64-mingw32-gcc -shared -O -o "$system/bcryptprimitives.dll" \
         "$work/bcryptprimitives.c" -ladvapi32
 fi
-printf '#!/bin/sh\nexec timeout 300 "%s" "$@"\n' "$wine" >"$work/wine"
+printf '#!/bin/sh\nexec timeout 900 "%s" "$@"\n' "$wine" >"$work/wine"
 chmod +x "$work/wine"
 step "Wine is ready"
 
@@ -67,7 +67,7 @@ for test in $not_by_wine; do skip="$skip --skip $test"; done
 export CARGO_TARGET_DIR="$work/target"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$work/wine"
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-2}"
 log=$work/log.txt
 : >"$log"
 for example in "$@"; do
