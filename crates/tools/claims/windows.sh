@@ -52,7 +52,7 @@ END
     x86_64-w64-mingw32-gcc -shared -O -o "$system/bcryptprimitives.dll" \
         "$work/bcryptprimitives.c" -ladvapi32
 fi
-printf '#!/bin/sh\nexec timeout 300 "%s" "$@"\n' "$wine" >"$work/wine"
+printf '#!/bin/sh\nexec timeout 900 "%s" "$@"\n' "$wine" >"$work/wine"
 chmod +x "$work/wine"
 step "Wine is ready"
 
@@ -67,7 +67,7 @@ for test in $not_by_wine; do skip="$skip --skip $test"; done
 export CARGO_TARGET_DIR="$work/target"
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
 export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER="$work/wine"
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-2}"
 log=$work/log.txt
 : >"$log"
 for example in "$@"; do
@@ -87,11 +87,11 @@ cat >"$work/cargo.c" <<'END'
 #include <wchar.h>
 #include <windows.h>
 static BOOL WINAPI go_on(DWORD event) { return event == CTRL_C_EVENT; }
-/* cargo run -q -p PACKAGE [--bin PROGRAM] [-- ARGUMENTS] */
+/* cargo run -q -p PACKAGE [--bin PROGRAM | --example DRAFT] [-- ARGUMENTS] */
 int wmain(int count, wchar_t **words)
 {
     static wchar_t line[32768];
-    const wchar_t *package = L"", *program = NULL;
+    const wchar_t *package = L"", *program = NULL, *folder = L"default\\";
     const wchar_t *arguments = wcsstr(GetCommandLineW(), L" -- ");
     STARTUPINFOW startup = {sizeof startup};
     PROCESS_INFORMATION child;
@@ -99,10 +99,11 @@ int wmain(int count, wchar_t **words)
     if (count > 1 && !wcscmp(words[1], L"build")) return 0;
     for (int i = 1; i + 1 < count && wcscmp(words[i], L"--"); i++) {
         if (!wcscmp(words[i], L"-p")) package = words[i + 1];
-        if (!wcscmp(words[i], L"--bin")) program = words[i + 1];
+        if (!wcscmp(words[i], L"--bin")) folder = L"", program = words[i + 1];
+        if (!wcscmp(words[i], L"--example")) folder = L"examples\\", program = words[i + 1];
     }
     swprintf(line, 32768, L"%ls\\%ls%ls.exe %ls", _wgetenv(L"PROGRAMS"),
-             program ? L"" : L"default\\", program ? program : package,
+             folder, program ? program : package,
              arguments ? arguments + 4 : L"");
     SetConsoleCtrlHandler(go_on, TRUE);
     GetStartupInfoW(&startup);
@@ -117,7 +118,7 @@ mkdir -p "$work/bin" "$programs/default"
 x86_64-w64-mingw32-gcc -municode -O -o "$work/bin/cargo.exe" "$work/cargo.c"
 step "the scenes of $*"
 # shellcheck disable=SC2046
-cargo build -q -j 2 --target $target -p lab -p wiretap $(printf -- '-p %s ' "$@")
+cargo build -q -j 2 --bins --examples --target $target -p lab -p wiretap $(printf -- '-p %s ' "$@")
 for manifest in crates/*/Cargo.toml crates/tools/wiretap/Cargo.toml; do
     folder=${manifest%/Cargo.toml}
     program=$(sed -n 's/^default-run = "\(.*\)"/\1/p' "$manifest")
