@@ -84,7 +84,7 @@ fn a_name_is_looked_up_and_every_address_tried() {
     // On many systems the first address of this name is ::1, where nobody listens.
     let server = format!("localhost:{}", address.port());
     let client = Program::run(env!("CARGO_BIN_EXE_async-tcp-client"), &[&server]);
-    let shown = client.output.get(0).map(String::as_str);
+    let shown = client.output.first().map(String::as_str);
     assert_eq!(shown, Some("Received echo: Hello, world"), "{}", client.errors);
 }
 
@@ -272,7 +272,7 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
         "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
     assert_eq!(
-        client.output.get(0),
+        client.output.first(),
         Some(&format!("Received echo: {shown}")),
         "{}",
         client.errors

@@ -239,7 +239,7 @@ fn control_characters_are_replaced_where_they_are_printed_and_text_is_not() {
         "\u{fffd}[2J\u{202e}\u{fffd}\u{fffd}\u{fffd} Olá, \"ação\" {'a': 1} 😀";
     let client = run_client(address, &[message]);
     assert_eq!(
-        client.output.get(0),
+        client.output.first(),
         Some(&format!("Received echo: {shown} from {address}")),
         "{}",
         client.errors
