@@ -489,6 +489,7 @@ fn running_out_of_file_descriptors_makes_clients_wait_and_no_more() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn both_programs_work_over_ipv6() {
     let mut server = Program::start(SERVER, &["[::1]:0"]);
@@ -496,6 +497,7 @@ fn both_programs_work_over_ipv6() {
     assert_eq!(run_client(address, &["get", "1"]).output[0], "HTTP/1.1 200 OK");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
     let (_server, address) = start_server();
@@ -505,6 +507,7 @@ fn a_name_is_looked_up_and_every_address_tried() {
     assert_eq!(client.output[0], "HTTP/1.1 200 OK");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_closed_port_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -545,6 +548,7 @@ fn run_client_against(answer: &str) -> Ended {
     run_client(fake, &["list"])
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_client_shows_what_is_not_json_and_refuses_what_is_not_http() {
     let html = "HTTP/1.0 502 Bad Gateway\r\n\r\n<h1>\u{1b}[2J</h1>\n";
@@ -575,6 +579,7 @@ fn the_client_shows_what_is_not_json_and_refuses_what_is_not_http() {
     }
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_client_waits_for_no_endless_and_for_no_missing_answer() {
     let (endless, _thread) = start_fake_server(|mut connection| {
@@ -595,6 +600,7 @@ fn the_client_waits_for_no_endless_and_for_no_missing_answer() {
 }
 
 /// The purpose of the client is to show the answer, however long it is.
+/// No draft: it is about the client.
 #[test]
 fn the_client_shows_a_long_answer_whole() {
     let name = "x".repeat(100_000);
@@ -605,6 +611,7 @@ fn the_client_shows_a_long_answer_whole() {
     assert_eq!(client.output[2], format!("  \"name\": \"{name}\""));
 }
 
+/// No draft: it is about the arguments.
 #[test]
 fn wrong_arguments_exit_with_2_and_a_wrong_or_unknown_server_with_1() {
     let wrong =

@@ -508,6 +508,7 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_end_of_input_closes_with_the_handshake_after_all_was_sent() {
     let (fake, thread) = start_fake_server(|mut peer| {
@@ -529,6 +530,7 @@ fn the_end_of_input_closes_with_the_handshake_after_all_was_sent() {
     assert_eq!(thread.join().unwrap(), (frames, 1000));
 }
 
+/// No draft: it is about the client.
 #[cfg(unix)]
 #[test]
 fn a_listening_client_takes_no_input_and_says_goodbye_on_ctrl_c() {
@@ -549,6 +551,7 @@ fn a_listening_client_takes_no_input_and_says_goodbye_on_ctrl_c() {
     assert!(!errors.contains(&port), "{errors}");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn what_peers_send_is_printed_without_control_characters_and_passed_on_unchanged() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -562,6 +565,7 @@ fn what_peers_send_is_printed_without_control_characters_and_passed_on_unchanged
 }
 
 /// The purpose of the client is to show what arrives, however long it is.
+/// No draft: it is about the client.
 #[test]
 fn the_client_shows_a_long_message_whole_and_a_binary_one_too() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -583,6 +587,7 @@ fn the_client_shows_a_long_message_whole_and_a_binary_one_too() {
     client.wait_for("a\u{fffd}b");
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_line_that_is_not_utf_8_is_sent_with_a_replacement_and_the_next_one_too() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -593,6 +598,7 @@ fn a_line_that_is_not_utf_8_is_sent_with_a_replacement_and_the_next_one_too() {
     assert!(peer.text().ends_with("]: next"));
 }
 
+/// No draft: it is about the client.
 #[test]
 fn the_client_says_why_the_server_ended_the_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -626,6 +632,7 @@ fn the_client_says_why_the_server_ended_the_connection() {
     );
 }
 
+/// No draft: it is about the client.
 #[test]
 fn a_server_that_is_missing_silent_or_no_websocket_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -671,6 +678,7 @@ fn a_port_in_use_is_a_clear_error() {
     assert!(second.errors.contains(&error), "{}", second.errors);
 }
 
+/// No draft: it is about the client.
 #[test]
 fn both_programs_work_over_ipv6_and_a_name_is_looked_up() {
     let (mut server, address) = start_server("[::1]:0");
@@ -682,6 +690,7 @@ fn both_programs_work_over_ipv6_and_a_name_is_looked_up() {
     assert_eq!(Program::run(CLIENT, &[&url]).code, Some(0));
 }
 
+/// No draft: it is about the arguments.
 #[test]
 fn wrong_arguments_exit_with_2_and_a_wrong_or_unknown_server_with_1() {
     for wrong in [
