@@ -14,6 +14,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use wire::*;
 
 /// As `printf ... | nc` does.
+/// Hint: The end of what a client sends is not the end of what it wants to read.
 #[test]
 fn a_client_that_closes_its_sending_side_gets_all_its_answers() {
     let (_server, address) = start_server();
@@ -28,6 +29,7 @@ fn a_client_that_closes_its_sending_side_gets_all_its_answers() {
     }
 }
 
+/// Hint: In HTTP/1.0 a connection ends with its answer, and no Host is needed.
 #[test]
 fn http_1_0_gets_its_answer_and_the_end_of_the_connection() {
     let (_server, address) = start_server();
@@ -41,6 +43,7 @@ fn http_1_0_gets_its_answer_and_the_end_of_the_connection() {
     assert_eq!(wire.ask("GET", "/items/1", "").body, LAPTOP);
 }
 
+/// Hint: A path is compared with the routes and is not a file name.
 #[test]
 fn an_unknown_path_is_404_and_no_path_leads_to_a_file() {
     let (_server, address) = start_server();
@@ -68,6 +71,7 @@ fn an_unknown_path_is_404_and_no_path_leads_to_a_file() {
     assert_serves(address);
 }
 
+/// Hint: A content type may have parameters, and its case does not matter.
 #[test]
 fn json_is_known_by_its_essence_and_other_types_are_415() {
     let (_server, address) = start_server();
@@ -92,6 +96,7 @@ fn json_is_known_by_its_essence_and_other_types_are_415() {
     post("").assert_error(415);
 }
 
+/// Hint: A parser tells what is not JSON, and the client made that mistake.
 #[test]
 fn malformed_json_is_400() {
     let (_server, address) = start_server();
@@ -118,6 +123,7 @@ fn malformed_json_is_400() {
 }
 
 /// A server that waits for the whole body first would take what the client can send.
+/// Hint: Content-Length announces the size before the body comes.
 #[test]
 fn a_body_over_1_mib_is_413_before_it_was_sent() {
     let (_server, address) = start_server();
@@ -140,6 +146,7 @@ fn a_body_over_1_mib_is_413_before_it_was_sent() {
     wire.receive().assert_error(413);
 }
 
+/// Hint: Closing while the client still sends may destroy the answer.
 #[test]
 fn a_client_that_sends_100_mib_reads_its_413_and_fills_no_memory() {
     let (server, address) = start_server();
@@ -170,6 +177,7 @@ fn a_client_that_sends_100_mib_reads_its_413_and_fills_no_memory() {
     assert!(memory(&server, "VmHWM") < 40_000, "{} kB", memory(&server, "VmHWM"));
 }
 
+/// Hint: A client with Expect: 100-continue waits for a word before it sends the body.
 #[test]
 fn expect_100_continue_is_answered_before_the_body() {
     let (_server, address) = start_server();
@@ -186,6 +194,7 @@ fn expect_100_continue_is_answered_before_the_body() {
 }
 
 /// RFC 9112, section 3.2. HTTP/1.0 knows no Host, and browsers write it as a URL does.
+/// Hint: RFC 9112, section 3.2, says which Host is valid.
 #[test]
 fn a_request_names_exactly_one_host_as_a_url_would() {
     let (_server, address) = start_server();
@@ -214,6 +223,7 @@ fn a_request_names_exactly_one_host_as_a_url_would() {
 }
 
 /// What clients and proxies do that the slide does not show, and what comes of it.
+/// Hint: Browsers, proxies and curl all send requests that differ a little.
 #[test]
 fn habits_of_real_clients_get_a_sensible_answer() {
     let (_server, address) = start_server();
@@ -250,6 +260,7 @@ fn habits_of_real_clients_get_a_sensible_answer() {
 }
 
 /// Each is answered with the status, or the connection closed, as RFC 9112 allows.
+/// Hint: What one client sends must not end the server.
 #[test]
 fn hostile_requests_get_an_error_and_the_next_client_is_served() {
     let (_server, address) = start_server();
@@ -296,6 +307,7 @@ fn hostile_requests_get_an_error_and_the_next_client_is_served() {
 }
 
 /// Two lengths, or a length and chunks, are how requests are smuggled past a proxy.
+/// Hint: Two lengths in one request are an attack: which one would a proxy believe?
 #[test]
 fn a_request_with_two_lengths_never_becomes_two_requests() {
     let (_server, address) = start_server();
@@ -324,6 +336,7 @@ fn a_request_with_two_lengths_never_becomes_two_requests() {
     assert_serves(address);
 }
 
+/// Hint: How long may a request take to arrive?
 #[test]
 fn headers_that_never_end_on_200_connections_block_nobody_and_are_closed() {
     let (_server, address) = start_server();
@@ -347,6 +360,7 @@ fn headers_that_never_end_on_200_connections_block_nobody_and_are_closed() {
     assert_serves(address);
 }
 
+/// Hint: How long may a body take to arrive?
 #[test]
 fn a_body_that_never_ends_is_closed_and_a_client_that_leaves_harms_nobody() {
     let (_server, address) = start_server();
@@ -372,6 +386,7 @@ fn a_body_that_never_ends_is_closed_and_a_client_that_leaves_harms_nobody() {
 
 /// A client that asks for megabytes and never reads fills the buffers between, no
 /// more; and it is closed, which no library does by itself.
+/// Hint: Writing waits while a client does not read. For how long?
 #[test]
 fn a_client_that_never_reads_harms_nobody_and_is_closed() {
     let (server, address) = start_server();
@@ -408,6 +423,7 @@ fn a_client_that_never_reads_harms_nobody_and_is_closed() {
 }
 
 /// A client that reads slowly, but reads, gets all of its answers.
+/// Hint: A client that reads slowly is not a client that does not read.
 #[test]
 fn a_client_that_reads_slowly_gets_all_its_answers() {
     let (_server, address) = start_server();
@@ -437,6 +453,7 @@ fn memory(program: &Program, what: &str) -> u64 {
     line.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
 }
 
+/// Hint: What clients can make a server keep needs a bound.
 #[test]
 fn there_is_room_for_so_many_items_and_no_more() {
     let (_server, address) = start_server();
@@ -454,6 +471,7 @@ fn there_is_room_for_so_many_items_and_no_more() {
     assert_eq!(wire.ask("PUT", "/items/10000", LAMP).status, 200);
 }
 
+/// Hint: A path may hold any bytes, and a terminal obeys some of them.
 #[test]
 fn what_a_peer_sent_is_printed_without_control_characters_and_cut() {
     let (mut server, address) = start_server();
@@ -471,6 +489,7 @@ fn what_a_peer_sent_is_printed_without_control_characters_and_cut() {
 }
 
 /// Without a free file descriptor it serves on, and does not spin.
+/// Hint: What should a server do when accepting fails?
 #[cfg(target_os = "linux")]
 #[test]
 fn running_out_of_file_descriptors_makes_clients_wait_and_no_more() {
@@ -489,6 +508,7 @@ fn running_out_of_file_descriptors_makes_clients_wait_and_no_more() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// Hint: An IPv6 address stands in brackets in a URL.
 /// No draft: it is about the client.
 #[test]
 fn both_programs_work_over_ipv6() {
@@ -497,6 +517,7 @@ fn both_programs_work_over_ipv6() {
     assert_eq!(run_client(address, &["get", "1"]).output[0], "HTTP/1.1 200 OK");
 }
 
+/// Hint: A name may have several addresses, and not all of them answer.
 /// No draft: it is about the client.
 #[test]
 fn a_name_is_looked_up_and_every_address_tried() {
@@ -507,6 +528,7 @@ fn a_name_is_looked_up_and_every_address_tried() {
     assert_eq!(client.output[0], "HTTP/1.1 200 OK");
 }
 
+/// Hint: Say what failed, where, and what the system says.
 /// No draft: it is about the client.
 #[test]
 fn a_closed_port_is_a_clear_error() {
@@ -521,6 +543,7 @@ fn a_closed_port_is_a_clear_error() {
     assert_eq!(client.errors.lines().next(), Some(&*error));
 }
 
+/// Hint: Say what failed, where, and what the system says.
 #[test]
 fn a_port_in_use_is_a_clear_error() {
     let (_server, address) = start_server();
@@ -548,6 +571,7 @@ fn run_client_against(answer: &str) -> Ended {
     run_client(fake, &["list"])
 }
 
+/// Hint: Not everything on a port speaks the protocol that you expect.
 /// No draft: it is about the client.
 #[test]
 fn the_client_shows_what_is_not_json_and_refuses_what_is_not_http() {
@@ -579,6 +603,7 @@ fn the_client_shows_what_is_not_json_and_refuses_what_is_not_http() {
     }
 }
 
+/// Hint: Every wait of a client needs a bound, and so does every size.
 /// No draft: it is about the client.
 #[test]
 fn the_client_waits_for_no_endless_and_for_no_missing_answer() {
@@ -600,6 +625,7 @@ fn the_client_waits_for_no_endless_and_for_no_missing_answer() {
 }
 
 /// The purpose of the client is to show the answer, however long it is.
+/// Hint: The answer is what the person asked for.
 /// No draft: it is about the client.
 #[test]
 fn the_client_shows_a_long_answer_whole() {
@@ -611,6 +637,7 @@ fn the_client_shows_a_long_answer_whole() {
     assert_eq!(client.output[2], format!("  \"name\": \"{name}\""));
 }
 
+/// Hint: The contract says which exit status means what.
 /// No draft: it is about the arguments.
 #[test]
 fn wrong_arguments_exit_with_2_and_a_wrong_or_unknown_server_with_1() {

@@ -14,6 +14,7 @@ use program::{PATIENCE, Program};
 use socket2::{Domain, Socket, Type};
 
 /// Claim 68: in the slide's server one client that stops reading stalls all.
+/// Hint: Sending to one client must not hold up the others.
 #[test]
 fn a_client_that_does_not_read_is_closed_and_nobody_waits_for_it() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -34,6 +35,7 @@ fn a_client_that_does_not_read_is_closed_and_nobody_waits_for_it() {
 }
 
 /// What one client that stops reading may cost the server, with the longest messages.
+/// Hint: What waits for a slow client needs a bound.
 #[cfg(target_os = "linux")]
 #[test]
 fn beside_one_that_stops_reading_long_messages_keep_at_most_16_mib() {
@@ -61,6 +63,7 @@ fn memory(program: &Program) -> u64 {
 }
 
 /// Claim 68, and what it may cost the server: a queue, and never more.
+/// Hint: What waits for a slow client needs a bound.
 #[cfg(target_os = "linux")]
 #[test]
 fn beside_three_that_never_read_three_talk_on_and_memory_stays_bounded() {
@@ -82,6 +85,7 @@ fn beside_three_that_never_read_three_talk_on_and_memory_stays_bounded() {
 }
 
 /// Claim 69: the slide's set of clients changes while it is iterated, and that fails.
+/// Hint: The set of clients may change while a message goes round.
 #[test]
 fn joining_and_leaving_during_a_broadcast_loses_no_message() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -106,6 +110,7 @@ fn joining_and_leaving_during_a_broadcast_loses_no_message() {
     });
 }
 
+/// Hint: RFC 6455, section 5.4: a control frame may stand between two fragments.
 #[test]
 fn a_message_may_come_in_fragments_with_a_ping_between() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -123,6 +128,7 @@ fn a_message_may_come_in_fragments_with_a_ping_between() {
     assert_eq!(listener.text(), format!("[{}]: binary", talker.port()));
 }
 
+/// Hint: RFC 6455, section 5.5, says what becomes of a ping and of a pong.
 #[test]
 fn a_ping_is_answered_and_a_pong_nobody_asked_for_is_ignored() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -134,6 +140,7 @@ fn a_ping_is_answered_and_a_pong_nobody_asked_for_is_ignored() {
     }
 }
 
+/// Hint: How much memory may one message take?
 #[test]
 fn a_message_of_64_kib_goes_through_and_a_longer_one_ends_its_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -160,6 +167,7 @@ fn a_message_of_64_kib_goes_through_and_a_longer_one_ends_its_connection() {
 }
 
 /// RFC 6455, sections 5 and 7: what breaks them fails the connection, and only it.
+/// Hint: RFC 6455 names the frames that a server must refuse.
 #[test]
 fn every_class_of_invalid_frame_ends_its_connection_and_no_other() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -203,6 +211,7 @@ fn every_class_of_invalid_frame_ends_its_connection_and_no_other() {
     assert_eq!(bystander.text(), format!("[{}]: still served", good.port()));
 }
 
+/// Hint: RFC 6455, section 7: closing is a handshake too.
 #[test]
 fn a_close_is_answered_with_its_code_and_a_bad_one_ends_the_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -227,6 +236,7 @@ fn a_close_is_answered_with_its_code_and_a_bad_one_ends_the_connection() {
 }
 
 /// Any page on the web could otherwise talk here in its reader's name.
+/// Hint: A browser says in Origin where its page came from.
 #[test]
 fn a_page_from_elsewhere_is_refused_with_403() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -268,6 +278,7 @@ fn a_page_from_elsewhere_is_refused_with_403() {
 }
 
 /// The slide's page is opened from disk, and browsers call that place `null`.
+/// Hint: Who runs the server must learn why a page was refused.
 #[test]
 fn a_refused_origin_is_told_with_the_option_that_lets_it_in() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -294,6 +305,7 @@ fn a_refused_origin_is_told_with_the_option_that_lets_it_in() {
 }
 
 /// What clients and proxies do that the slide does not show, and what comes of it.
+/// Hint: Browsers, proxies and curl all send requests that differ a little.
 #[test]
 fn habits_of_real_clients_get_a_sensible_answer() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -331,6 +343,7 @@ fn habits_of_real_clients_get_a_sensible_answer() {
 }
 
 /// RFC 6455, section 4.2.2: the client is told which version would do.
+/// Hint: RFC 6455, section 4.2.2, says how to refuse a version.
 #[test]
 fn another_version_of_websocket_is_refused_with_the_one_that_is_spoken() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -345,6 +358,7 @@ fn another_version_of_websocket_is_refused_with_the_one_that_is_spoken() {
 }
 
 /// A slow path may deliver single bytes.
+/// Hint: A request is complete at its empty line, however many reads that takes.
 #[test]
 fn a_handshake_and_a_page_request_may_come_byte_by_byte() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -365,6 +379,7 @@ fn a_handshake_and_a_page_request_may_come_byte_by_byte() {
     }
 }
 
+/// Hint: Each request deserves a status of its own.
 #[test]
 fn what_is_not_a_request_for_the_page_or_for_a_websocket_is_refused() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -389,6 +404,7 @@ fn what_is_not_a_request_for_the_page_or_for_a_websocket_is_refused() {
     Peer::join(address);
 }
 
+/// Hint: How long may a request take to arrive?
 #[test]
 fn a_client_that_never_ends_its_request_is_closed() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -407,6 +423,7 @@ fn a_client_that_never_ends_its_request_is_closed() {
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
+/// Hint: A place must be given back whatever ends its client.
 #[test]
 fn the_thousand_and_first_client_is_refused_until_another_leaves() {
     // Each is an open file of this test as well.
@@ -432,6 +449,7 @@ fn the_thousand_and_first_client_is_refused_until_another_leaves() {
 }
 
 /// A client whose machine lost its power is found because the kernel asks.
+/// Hint: A client that loses power never says so.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_accepted_connection_has_a_keepalive_timer() {
@@ -447,6 +465,7 @@ fn an_accepted_connection_has_a_keepalive_timer() {
     assert!(timers.next().unwrap().starts_with("02:"));
 }
 
+/// Hint: An answer that nobody reads waits somewhere.
 #[cfg(target_os = "linux")]
 #[test]
 fn pings_that_come_faster_than_their_answers_are_read_cost_no_memory() {
@@ -461,6 +480,7 @@ fn pings_that_come_faster_than_their_answers_are_read_cost_no_memory() {
     Peer::join(address);
 }
 
+/// Hint: Clients deserve a goodbye, and it must not take long.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_closes_every_client_and_ends_the_server_with_0() {
@@ -480,6 +500,7 @@ fn ctrl_c_closes_every_client_and_ends_the_server_with_0() {
     }
 }
 
+/// Hint: A connection of the last run may still occupy the port.
 #[test]
 fn the_server_restarts_at_once_on_its_port_while_a_client_is_connected() {
     let (server, address) = start_server("127.0.0.1:0");
@@ -490,6 +511,7 @@ fn the_server_restarts_at_once_on_its_port_while_a_client_is_connected() {
     Peer::join(address);
 }
 
+/// Hint: What should a server do when accepting fails?
 #[cfg(unix)]
 #[test]
 fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
@@ -508,6 +530,7 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
     assert!(complaints < 300, "it complains without a pause: {complaints} times");
 }
 
+/// Hint: What was typed before the end must still arrive.
 /// No draft: it is about the client.
 #[test]
 fn the_end_of_input_closes_with_the_handshake_after_all_was_sent() {
@@ -530,6 +553,7 @@ fn the_end_of_input_closes_with_the_handshake_after_all_was_sent() {
     assert_eq!(thread.join().unwrap(), (frames, 1000));
 }
 
+/// Hint: The server should learn that the client leaves.
 /// No draft: it is about the client.
 #[cfg(unix)]
 #[test]
@@ -551,6 +575,7 @@ fn a_listening_client_takes_no_input_and_says_goodbye_on_ctrl_c() {
     assert!(!errors.contains(&port), "{errors}");
 }
 
+/// Hint: Printing is one thing, and passing on is another.
 /// No draft: it is about the client.
 #[test]
 fn what_peers_send_is_printed_without_control_characters_and_passed_on_unchanged() {
@@ -565,6 +590,7 @@ fn what_peers_send_is_printed_without_control_characters_and_passed_on_unchanged
 }
 
 /// The purpose of the client is to show what arrives, however long it is.
+/// Hint: The message is what the person wants to read.
 /// No draft: it is about the client.
 #[test]
 fn the_client_shows_a_long_message_whole_and_a_binary_one_too() {
@@ -587,6 +613,7 @@ fn the_client_shows_a_long_message_whole_and_a_binary_one_too() {
     client.wait_for("a\u{fffd}b");
 }
 
+/// Hint: Standard input holds bytes, and a text message holds UTF-8.
 /// No draft: it is about the client.
 #[test]
 fn a_line_that_is_not_utf_8_is_sent_with_a_replacement_and_the_next_one_too() {
@@ -598,6 +625,7 @@ fn a_line_that_is_not_utf_8_is_sent_with_a_replacement_and_the_next_one_too() {
     assert!(peer.text().ends_with("]: next"));
 }
 
+/// Hint: A close frame has a code and a reason.
 /// No draft: it is about the client.
 #[test]
 fn the_client_says_why_the_server_ended_the_connection() {
@@ -632,6 +660,7 @@ fn the_client_says_why_the_server_ended_the_connection() {
     );
 }
 
+/// Hint: Every wait of a client needs a bound.
 /// No draft: it is about the client.
 #[test]
 fn a_server_that_is_missing_silent_or_no_websocket_is_a_clear_error() {
@@ -669,6 +698,7 @@ fn a_server_that_is_missing_silent_or_no_websocket_is_a_clear_error() {
     assert!(client.errors.contains("404 Not Found"), "{}", client.errors);
 }
 
+/// Hint: Say what failed, where, and what the system says.
 #[test]
 fn a_port_in_use_is_a_clear_error() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -678,6 +708,7 @@ fn a_port_in_use_is_a_clear_error() {
     assert!(second.errors.contains(&error), "{}", second.errors);
 }
 
+/// Hint: A name may have several addresses, and not all of them answer.
 /// No draft: it is about the client.
 #[test]
 fn both_programs_work_over_ipv6_and_a_name_is_looked_up() {
@@ -690,6 +721,7 @@ fn both_programs_work_over_ipv6_and_a_name_is_looked_up() {
     assert_eq!(Program::run(CLIENT, &[&url]).code, Some(0));
 }
 
+/// Hint: The contract says which exit status means what.
 /// No draft: it is about the arguments.
 #[test]
 fn wrong_arguments_exit_with_2_and_a_wrong_or_unknown_server_with_1() {
