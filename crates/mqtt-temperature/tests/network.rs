@@ -640,6 +640,7 @@ fn a_wrong_argument_is_told_with_exit_status_2() {
     }
 }
 
+/// Hint: --help is the manual of a program.
 /// No draft: it has no help.
 #[test]
 fn the_help_says_what_each_option_is_for() {

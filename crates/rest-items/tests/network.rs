@@ -15,6 +15,7 @@ use wire::*;
 
 /// As `printf ... | nc` does.
 /// Hint: The end of what a client sends is not the end of what it wants to read.
+/// No draft: whether it holds there depends on which of two things comes first.
 #[test]
 fn a_client_that_closes_its_sending_side_gets_all_its_answers() {
     let (_server, address) = start_server();
