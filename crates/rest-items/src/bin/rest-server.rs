@@ -3,11 +3,12 @@
 //! Contract: binds ADDR:PORT; expects HTTP/1.1 or 1.0 (RFC 9110, RFC 9112); answers
 //!           in JSON; ends on Ctrl-C. An error is {"error": "..."}.
 //!
-//!           | path        | GET, HEAD   | POST       | PUT         | DELETE     |
-//!           | ----------- | ----------- | ---------- | ----------- | ---------- |
-//!           | `/`         | a greeting  |            |             |            |
-//!           | `/items`    | all items   | a new item |             |            |
-//!           | `/items/ID` | one item    |            | replaces it | removes it |
+//! | path        | GET, HEAD   | POST       | PUT         | DELETE     |
+//! | ----------- | ----------- | ---------- | ----------- | ---------- |
+//! | `/`         | a greeting  |            |             |            |
+//! | `/items`    | all items   | a new item |             |            |
+//! | `/items/ID` | one item    |            | replaces it | removes it |
+//!
 //! Slide:    Example: FastAPI (Python), main.py
 //! Run:      1$ cargo run -p rest-items
 //!           2$ cargo run -p rest-items --bin rest-client -- get 1
