@@ -51,7 +51,7 @@ async fn publish(arguments: &Arguments, session: &mut Session) -> Result<()> {
 /// the message, 1 when none did or anything else failed, 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
-    /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
+    /// amqp://HOST, or amqp://USER:PASSWORD@HOST:PORT/VHOST with %40 for an @
     #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The exchange, the same for publishers and subscribers

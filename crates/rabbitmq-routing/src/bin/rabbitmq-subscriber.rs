@@ -98,7 +98,7 @@ async fn subscribe(arguments: &Arguments) -> Result<()> {
 /// the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
-    /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
+    /// amqp://HOST, or amqp://USER:PASSWORD@HOST:PORT/VHOST with %40 for an @
     #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The exchange, the same for publishers and subscribers

@@ -93,7 +93,7 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 /// when the broker refuses a task, or when it is lost; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
-    /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
+    /// amqp://HOST, or amqp://USER:PASSWORD@HOST:PORT/VHOST with %40 for an @
     #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The queue to send the tasks to

@@ -117,7 +117,7 @@ async fn declare(channel: &Channel, queue: &str) -> Result<()> {
 /// at the start within 5 seconds, or when the broker refuses; 2 for a wrong argument.
 #[derive(Clone, Parser)]
 struct Arguments {
-    /// The broker: amqp://[USER:PASSWORD@]HOST[:PORT][/VHOST], with %40 for an @
+    /// amqp://HOST, or amqp://USER:PASSWORD@HOST:PORT/VHOST with %40 for an @
     #[arg(long, env = "AMQP_URL", hide_env_values = true, default_value = BROKER)]
     broker: String,
     /// The queue to take tasks from
