@@ -61,7 +61,7 @@ async fn deliver(client: &AsyncClient, message: Message) {
 /// Publishes a temperature again and again (MQTT 3.1.1)
 #[derive(Parser)]
 struct Arguments {
-    /// Where the broker is: mqtt://HOST[:PORT]
+    /// Where the broker is: mqtt://HOST:PORT
     #[arg(long, env = "MQTT_URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
     #[arg(long, env = "MQTT_USERNAME", requires = "password", help = "Login name")]

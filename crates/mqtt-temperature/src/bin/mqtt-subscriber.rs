@@ -75,7 +75,7 @@ fn print(message: &Message) {
 /// Prints what is published on topics (MQTT 3.1.1)
 #[derive(Parser)]
 struct Arguments {
-    /// Where the broker is: mqtt://HOST[:PORT]
+    /// Where the broker is: mqtt://HOST:PORT
     #[arg(long, env = "MQTT_URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
     #[arg(long, env = "MQTT_USERNAME", requires = "password", help = "Login name")]
