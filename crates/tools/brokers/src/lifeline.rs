@@ -66,7 +66,22 @@ pub fn end_all(patience: Duration) -> io::Result<()> {
     while guard.try_wait()?.is_none() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(1));
     }
+    drop(guard);
+    // What was about to start learns that it is too late, and is killed.
+    while SPAWNING.try_lock().is_err() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
     Ok(())
+}
+
+/// Held from before a process is spawned until `started` knows it: between the two
+/// nobody else would end it.
+static SPAWNING: Mutex<()> = Mutex::new(());
+
+pub(crate) fn spawning() -> io::Result<MutexGuard<'static, ()>> {
+    let spawning = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    tell("")?;
+    Ok(spawning)
 }
 
 fn tell(line: &str) -> io::Result<()> {

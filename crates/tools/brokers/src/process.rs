@@ -31,12 +31,14 @@ impl Process {
     /// Starts a command in a process group of its own: Ctrl-C at the terminal does not
     /// reach it.
     pub fn start(command: &mut Command) -> io::Result<Process> {
+        let _spawning = lifeline::spawning()?;
         Process::guard(command.process_group(0).spawn()?, true)
     }
 
     /// Starts a command that may use the terminal, where Ctrl-C reaches it. What it
     /// starts itself is its own affair.
     pub fn start_at_the_terminal(command: &mut Command) -> io::Result<Process> {
+        let _spawning = lifeline::spawning()?;
         Process::guard(command.spawn()?, false)
     }
 
