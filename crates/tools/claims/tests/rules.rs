@@ -13,9 +13,6 @@ use std::thread;
 
 use source::{examples, items, name, programs, read, root};
 
-/// Crates that have not been rewritten to the shape yet. The list only ever shrinks.
-const NOT_YET: [&str; 0] = [];
-
 /// A program: its name, the most lines of code that it may have, the number of lines
 /// within which its core calls stand, and these calls.
 type Shape = (&'static str, usize, usize, &'static [&'static str]);
@@ -90,20 +87,9 @@ fn folder(path: &Path) -> &Path {
     path.ancestors().nth(3).unwrap()
 }
 
-fn is_rewritten(folder: &Path) -> bool {
-    !NOT_YET.contains(&name(folder))
-}
-
-/// The examples that have the shape.
-fn rewritten() -> Vec<PathBuf> {
-    examples().into_iter().filter(|folder| is_rewritten(folder)).collect()
-}
-
 /// The programs that have the shape: a name for failures, the text, and the limits.
 fn shaped() -> Vec<(String, String, Shape)> {
-    let programs =
-        programs().into_iter().filter(|(path, _)| is_rewritten(folder(path)));
-    let shaped = programs.map(|(path, text)| {
+    let shaped = programs().into_iter().map(|(path, text)| {
         let shape = SHAPES.into_iter().find(|(program, ..)| *program == name(&path));
         let path = path.strip_prefix(root()).unwrap().display().to_string();
         let shape = shape.unwrap_or_else(|| {
@@ -261,7 +247,7 @@ fn what_a_peer_sent_is_printed_by_the_same_function_everywhere() {
 fn all_examples_have_the_same_short_test_helper() {
     let _guide = Guide;
     let mut all = BTreeMap::new();
-    for folder in rewritten() {
+    for folder in examples() {
         let path = folder.join("tests/program/mod.rs");
         all.entry(read(&path)).or_insert_with(Vec::new).push(path);
     }
@@ -283,7 +269,7 @@ fn all_examples_have_the_same_short_test_helper() {
 #[test]
 fn every_example_brings_its_tests_in_two_files() {
     let _guide = Guide;
-    for folder in rewritten() {
+    for folder in examples() {
         let of = name(&folder);
         for file in ["lecture.rs", "network.rs"] {
             assert!(
@@ -387,7 +373,7 @@ fn the_names_of_all_programs_differ_and_are_in_the_readmes() {
 #[test]
 fn every_readme_has_the_same_sections() {
     let _guide = Guide;
-    for folder in rewritten() {
+    for folder in examples() {
         let of = name(&folder);
         let readme = read(&folder.join("README.md"));
         assert!(
