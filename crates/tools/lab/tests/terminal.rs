@@ -57,7 +57,11 @@ impl Terminal {
         let slave = File::from(pair.slave);
         let mut command = Command::new(LAB);
         command.arg("demo").args(arguments);
-        for name in ["NO_COLOR", "LC_ALL", "LC_CTYPE", "LANG", "CLICOLOR_FORCE"] {
+        // CI counts as a terminal with colours, whatever TERM says.
+        for name in ["NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "CI"] {
+            command.env_remove(name);
+        }
+        for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color").envs(variables.iter().copied());
