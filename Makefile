@@ -131,13 +131,13 @@ MARP := cd slides && node_modules/.bin/marp deck.md --no-stdin
 slides: slides/node_modules ## Build the deck: slides/dist/index.html, and a PDF
 	cd slides && node diagrams.mjs
 	$(MARP) -o dist/index.html
-	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=true
+	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=false
 
 slides-check: slides/node_modules ## Check that every slide is true, fits, is legible, asks no network
 	node --test slides/deck.test.mjs
 	$(MARP) -o dist/index.html
-	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=true
-	cd slides && node check.mjs
+	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=false
+	cd slides && node --test handout.test.mjs && node check.mjs
 
 slides-serve: slides/node_modules ## Show the deck in a browser while it is edited
 	cd slides && node_modules/.bin/marp --server . --no-stdin
