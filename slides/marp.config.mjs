@@ -72,10 +72,11 @@ function terminalFigure(path, chosen) {
 /** A scene to its question; the outcome and the answer come with the next step. */
 function sceneFigure(path, chosen) {
   const { before, command, question, outcome, answer } = played(path, chosen)
-  const blocks = [...before, { command, output: [] }].filter(({ command, output }) => command || output.length)
-  return `<figure class="terminal">${blocks.map(terminal).join('')}</figure>
+  const blocks = [...before, { command, output: [] }]
+  const shows = ({ command, output }) => command || output.length
+  return `<figure class="terminal">${blocks.filter(shows).map(terminal).join('')}</figure>
     <p class="ask">${escape(question)}</p>
-    <div class="answer" data-marpit-fragment="1"><figure class="terminal">${terminal({ output: outcome })}</figure>
+    <div class="answer" data-marpit-fragment="1"><figure class="terminal">${outcome.filter(shows).map(terminal).join('')}</figure>
     <p>${escape(answer)}</p></div>`
 }
 

@@ -121,8 +121,8 @@ export function played(path, chosen) {
   return {
     before: steps.slice(0, asking).map((step) => ({ command: shell(step), output: output(step) })),
     command: shell(steps[asking]),
-    question: steps[asking].question,
-    outcome: steps.slice(asking).flatMap(output),
+    question: `${steps[asking].say ?? ''} ${steps[asking].question}`.trim(),
+    outcome: steps.slice(asking).map((step, i) => ({ command: i > 0 && shell(step), output: output(step) })),
     answer,
   }
 }
@@ -258,11 +258,17 @@ function wrap(lines) {
   return result
 }
 
+/** As few lines of at most 72 columns as will do, and about equally long. */
 function fill(mark, words, from) {
-  const lines = [mark]
-  for (const word of words.split(' ')) {
-    if (lines.at(-1).length + 1 + word.length > 72) lines.push(mark)
-    lines[lines.length - 1] += ` ${word}`
+  const broken = (width) => {
+    const lines = [mark]
+    for (const word of words.split(' ')) {
+      if (lines.at(-1).length + 1 + word.length > width && lines.at(-1) !== mark) lines.push(mark)
+      lines[lines.length - 1] += ` ${word}`
+    }
+    return lines
   }
-  return lines.map((line) => ({ line, from, open: mark }))
+  let width = 72
+  while (width > 40 && broken(width - 1).length === broken(72).length) width -= 1
+  return broken(width).map((line) => ({ line, from, open: mark }))
 }
