@@ -20,8 +20,8 @@ const config = {
   htmlLabels: false,
   fontFamily: font,
   // Mermaid gives each message of a sequence two lines; measured smaller they are closer.
-  fontSize: 21,
-  themeCSS: '.edgeLabel rect { opacity: 1 } :is(.messageText, .noteText, .noteText > tspan) { font-size: 25px !important } .actor > tspan { font-size: 26px !important }',
+  fontSize: 19,
+  themeCSS: '.edgeLabel rect { opacity: 1 } .messageText { font-size: 26px !important } :is(.noteText, .noteText > tspan) { font-size: 25px !important } .actor > tspan { font-size: 26px !important }',
   themeVariables: {
     fontFamily: font,
     fontSize: '26px',
@@ -50,7 +50,7 @@ const config = {
     diagramMarginY: 4,
     actorMargin: 110,
     boxMargin: 4,
-    noteMargin: 12,
+    noteMargin: 9,
     height: 50,
   },
   flowchart: { htmlLabels: false, curve: 'basis', padding: 14 },
