@@ -53,7 +53,7 @@ const config = {
     noteMargin: 9,
     height: 50,
   },
-  flowchart: { htmlLabels: false, curve: 'basis', padding: 14 },
+  flowchart: { htmlLabels: false, curve: 'basis', padding: 14, subGraphTitleMargin: { top: 6, bottom: 12 } },
 }
 
 /** What each diagram is made of, and the one that was made of it. */

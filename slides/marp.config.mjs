@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs'
 import qrcode from 'qrcode-generator'
 import {
-  LABEL, MINUTES, clock, code, fitted, isIn, plan, played, ranges, read, real, slides, transcripts,
+  LABEL, MINUTES, clock, code, fitted, isIn, plan, played, ranges, read, real, slides, terminalSize,
+  transcripts,
 } from './source.mjs'
 
 /** The address of the repository, or nothing: then links lead to files beside the deck. */
@@ -50,33 +51,30 @@ function codeFigure(marp, path, names, title) {
   const hidden = steps.map((_, n) => `<i class="step step${n + 1}" data-marpit-fragment="${n + 1}"></i>`)
   const isDraft = path.includes('/examples/')
   const caption = isDraft ? ' (a draft)' : marks.length ? ' <b>marked: what a real network adds</b>' : ''
-  return `${hidden.join('')}<figure class="code size${size}${isDraft ? ' draft' : ''}"><pre><code>${html.join('')}</code></pre>
+  return `${hidden.join('')}<figure class="code${isDraft ? ' draft' : ''}" style="--size: ${size}px"><pre><code>${html.join('')}</code></pre>
     <figcaption>${escape(path.replace('../', ''))}${caption}</figcaption></figure>`
 }
 
-const terminal = ({ command, output }) =>
-  `<pre>${[command && `<b>${escape(command)}</b>`, ...output.map(escape)].filter(Boolean).join('\n')}</pre>`
+/** Each block is lines, of which commands begin with `$`. */
+const terminal = (blocks, size) => {
+  const html = blocks.map((lines) => lines.map((line) => (line.startsWith('$') ? `<b>${escape(line)}</b>` : escape(line))))
+  return `<figure class="terminal" style="--size: ${size}px">${html.map((lines) => `<pre>${lines.join('\n')}</pre>`).join('')}</figure>`
+}
 
 /** The transcripts of a README; the title of the link chooses some of them. */
 function terminalFigure(path, chosen) {
   const all = transcripts(path)
-  const blocks = chosen ? chosen.split(',').map((n) => all[n - 1]) : all
-  const html = blocks.map((block) => {
-    const [command, ...output] = real(block).split('\n')
-    return terminal({ command, output })
-  })
-  const size = blocks.join('\n').split('\n').length > 10 ? '' : ' brief'
-  return `<figure class="terminal${size}">${html.join('')}</figure>`
+  const blocks = (chosen ? chosen.split(',').map((n) => all[n - 1]) : all).map((block) => real(block).split('\n'))
+  return terminal(blocks, terminalSize(blocks, 430))
 }
 
 /** A scene to its question; the outcome and the answer come with the next step. */
 function sceneFigure(path, chosen) {
-  const { before, command, question, outcome, answer } = played(path, chosen)
-  const blocks = [...before, { command, output: [] }]
-  const shows = ({ command, output }) => command || output.length
-  return `<figure class="terminal">${blocks.filter(shows).map(terminal).join('')}</figure>
+  const { before, question, outcome, answer } = played(path, chosen)
+  const size = terminalSize([...before, ...outcome], 400)
+  return `${terminal(before, size)}
     <p class="ask">${escape(question)}</p>
-    <div class="answer" data-marpit-fragment="1"><figure class="terminal">${outcome.filter(shows).map(terminal).join('')}</figure>
+    <div class="answer" data-marpit-fragment="1">${terminal(outcome, size)}
     <p>${escape(answer)}</p></div>`
 }
 

@@ -78,8 +78,14 @@ export function transcripts(path) {
  */
 export const UNREVISED = ['REST', 'WebSockets', 'MQTT', 'Brokers and none', 'Choosing']
 
-/** The numbers of the machine on which a transcript was made, where any will do. */
-export const real = (text) => text.replaceAll('<port>', '50112').replaceAll('<n> s', '0.2 s')
+/** A transcript with numbers in the places where a README says that any will do. */
+export const real = (text) =>
+  text
+    .replaceAll('<port>', '50112')
+    .replaceAll('<n> s', '0.2 s')
+    .replaceAll('echo: <n>', 'echo: 000000000000 ...')
+    .replaceAll('<n>-', '7-')
+    .replaceAll('<n>', '21.5')
 
 /**
  * The steps of a scene, crates/.../demo*.toml, each an object of its keys. Only the little
@@ -111,18 +117,20 @@ export function played(path, chosen) {
       .map(([, name], i) => [name, `127.0.0.1:${65432 + i}`]),
   )
   const fill = (text) => real(text).replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole)
-  const shell = ({ run, expect = [] }) => {
+  const block = ({ run, expect = [] }) => {
     const own = expect.join().match(/listening on \{(\w+)\}/)?.[1]
-    const command = run?.replace(' -q ', ' ').replace('127.0.0.1:0', names[own] ?? '127.0.0.1:0')
-    return command && fill(`$ ${command}`)
+    const command = run && `$ ${run.replace(' -q ', ' ').replace('127.0.0.1:0', names[own] ?? '127.0.0.1:0')}`
+    // That the wiretap listens, its command says already.
+    const output = expect.filter((line) => !line.startsWith('Wiretap '))
+    return { command: command ? [fill(command)] : [], output: output.map(fill) }
   }
-  // That the wiretap listens, its command says already.
-  const output = ({ expect = [] }) => expect.filter((line) => !line.startsWith('Wiretap ')).map(fill)
+  const whole = (step) => [...block(step).command, ...block(step).output]
+  const asked = block(steps[asking])
+  const some = (blocks) => blocks.filter((lines) => lines.length)
   return {
-    before: steps.slice(0, asking).map((step) => ({ command: shell(step), output: output(step) })),
-    command: shell(steps[asking]),
+    before: some([...steps.slice(0, asking).map(whole), asked.command]),
     question: `${steps[asking].say ?? ''} ${steps[asking].question}`.trim(),
-    outcome: steps.slice(asking).map((step, i) => ({ command: i > 0 && shell(step), output: output(step) })),
+    outcome: some([asked.output, ...steps.slice(asking + 1).map(whole)]),
     answer,
   }
 }
@@ -219,10 +227,25 @@ export const isIn = (list, number) =>
     return from <= number && number <= to
   })
 
-/** The largest size in which code fits a slide: up to 10 lines, up to 14, up to 20. */
+/** The size in which code fits a slide: 30 px up to 10 lines, 26 px up to 14, 22 px up to 20. */
 export function codeSize(lines) {
+  const [size] = [[30, 10], [26, 14], [22, 20]].find(([, most]) => lines.length <= most) ?? []
   const columns = Math.max(...lines.map((line) => [...line].length))
-  return [[30, 10, 63], [26, 14, 73], [22, 20, 86]].find(([, most, widest]) => lines.length <= most && columns <= widest)?.[0]
+  const widest = Math.floor(columnsWidth / columns)
+  return size && widest >= 22 ? Math.min(size, widest) : undefined
+}
+
+/** What a slide is wide, in the widths that a letter of a size of 1 px has. */
+const columnsWidth = 1150 / 0.6
+
+/** The size in which terminals fit a part of a slide; long lines are broken. */
+export function terminalSize(blocks, height) {
+  const fits = (size) => {
+    const columns = Math.floor(columnsWidth / size)
+    const lines = blocks.flat().map((line) => Math.ceil([...line].length / columns) || 1)
+    return lines.reduce((all, n) => all + n, 0) * size * 1.25 + blocks.length * 33 <= height
+  }
+  return [30, 28, 26, 24].find(fits) ?? 22
 }
 
 /**
