@@ -1,0 +1,11 @@
+//! Fixtures for rabbitmq-tasks.
+
+use crate::Fixtures;
+
+pub const FIXTURES: Fixtures =
+    Fixtures { example: "rabbitmq-tasks", patches: &[], in_python: &[] };
+
+#[test]
+fn each_program_gets_its_verdict() {
+    FIXTURES.judge();
+}
