@@ -8,8 +8,9 @@ mod program;
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::net::TcpListener;
-use std::process;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::{process, thread};
 
 use amqprs::channel::{
     BasicAckArguments, ExchangeDeclareArguments, QueueBindArguments,
@@ -144,6 +145,14 @@ fn work_is_told_in_seconds_and_fractions_of_them() {
     assert!(took >= 1.0, "two tasks of half a second took {took} s");
 }
 
+/// The next connection; a program that never connects fails the test in time.
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (sender, accepted) = mpsc::channel();
+    let listener = listener.try_clone().unwrap();
+    thread::spawn(move || sender.send(listener.accept().unwrap().0));
+    accepted.recv_timeout(PATIENCE).expect("expected a connection, and none came")
+}
+
 /// Claim 82: the first bytes are the protocol's name and its version, 0-9-1.
 #[test]
 fn a_connection_begins_with_the_name_and_version_of_amqp() {
@@ -151,7 +160,7 @@ fn a_connection_begins_with_the_name_and_version_of_amqp() {
     let url = format!("amqp://{}", listener.local_addr().unwrap());
     for program in [WORKER, PRODUCER] {
         let _program = Program::start(program, &["--broker", &url]);
-        let mut connection = listener.accept().unwrap().0;
+        let mut connection = accept(&listener);
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut first = [0; 8];
         connection.read_exact(&mut first).unwrap();

@@ -6,10 +6,11 @@ mod wire;
 
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use program::{Ended, Program};
+use program::{Ended, PATIENCE, Program};
 use socket2::{Domain, SockRef, Socket, Type};
 use wire::*;
 
@@ -554,13 +555,21 @@ fn a_port_in_use_is_a_clear_error() {
     assert!(second.errors.contains(&error), "{}", second.errors);
 }
 
+/// The next connection; a program that never connects fails the test in time.
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (sender, accepted) = mpsc::channel();
+    let listener = listener.try_clone().unwrap();
+    thread::spawn(move || sender.send(listener.accept().unwrap().0));
+    accepted.recv_timeout(PATIENCE).expect("expected a connection, and none came")
+}
+
 /// A client that meets this instead of the real server.
 fn start_fake_server(
     serve: impl FnOnce(TcpStream) + Send + 'static,
 ) -> (SocketAddr, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    (address, thread::spawn(move || serve(listener.accept().unwrap().0)))
+    (address, thread::spawn(move || serve(accept(&listener))))
 }
 
 fn run_client_against(answer: &str) -> Ended {

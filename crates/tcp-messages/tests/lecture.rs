@@ -5,6 +5,7 @@ mod program;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 
 use program::{Ended, PATIENCE, Program, assert_shown};
@@ -51,6 +52,14 @@ fn talk(server: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut replies = Vec::new();
     connection.read_to_end(&mut replies).unwrap();
     replies
+}
+
+/// The next connection; a program that never connects fails the test in time.
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (sender, accepted) = mpsc::channel();
+    let listener = listener.try_clone().unwrap();
+    thread::spawn(move || sender.send(listener.accept().unwrap().0));
+    accepted.recv_timeout(PATIENCE).expect("expected a connection, and none came")
 }
 
 fn lines(server: SocketAddr, requests: &str) -> String {
@@ -305,7 +314,7 @@ fn the_clients_send_what_the_protocol_says() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
-        let connection = listener.accept().unwrap().0;
+        let connection = accept(&listener);
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut requests = BufReader::new(&connection).lines();
         let requests = [(); 3].map(|()| requests.next().unwrap().unwrap());
@@ -320,7 +329,7 @@ fn the_clients_send_what_the_protocol_says() {
     let wanted = frame(r#"{"do":"set","key":"a","value":"x y"}"#);
     let length = wanted.len();
     let server = thread::spawn(move || {
-        let mut connection = listener.accept().unwrap().0;
+        let mut connection = accept(&listener);
         connection.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = vec![0; length];
         connection.read_exact(&mut request).unwrap();

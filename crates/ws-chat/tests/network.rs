@@ -686,7 +686,7 @@ fn a_server_that_is_missing_silent_or_no_websocket_is_a_clear_error() {
     let web = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = web.local_addr().unwrap();
     let thread = thread::spawn(move || {
-        let mut connection = web.accept().unwrap().0;
+        let mut connection = accept(&web);
         ask(&connection, "");
         connection.write_all(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap();
         connection.shutdown(Shutdown::Write).unwrap();

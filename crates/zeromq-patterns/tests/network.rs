@@ -5,6 +5,8 @@ mod program;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use program::{PATIENCE, Program};
@@ -67,6 +69,14 @@ fn shake_hands(mut peer: TcpStream, kind: &str) -> TcpStream {
     peer.read_exact(&mut head).unwrap();
     peer.read_exact(&mut vec![0; head[1].into()]).unwrap();
     peer
+}
+
+/// The next connection; a program that never connects fails the test in time.
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (sender, accepted) = mpsc::channel();
+    let listener = listener.try_clone().unwrap();
+    thread::spawn(move || sender.send(listener.accept().unwrap().0));
+    accepted.recv_timeout(PATIENCE).expect("expected a connection, and none came")
 }
 
 fn dial(endpoint: &str) -> TcpStream {
@@ -208,9 +218,9 @@ fn the_requester_asks_three_times_at_most() {
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let requester = Program::start(REQUESTER, &[&endpoint]);
     // The first replier hangs up while it shakes hands, the others when it is asked.
-    drop(listener.accept().unwrap());
+    drop(accept(&listener));
     for _ in 0..2 {
-        let mut peer = shake_hands(listener.accept().unwrap().0, "REP");
+        let mut peer = shake_hands(accept(&listener), "REP");
         peer.read_exact(&mut [0; 4]).unwrap();
     }
     let ended = requester.end();
@@ -234,7 +244,7 @@ fn a_request_without_a_reply_for_five_seconds_is_asked_again_on_a_new_socket() {
     let mut requester = Program::start(REQUESTER, &[&endpoint]);
     let asked = request(&[b"Hello, world"]);
     let take = || {
-        let mut peer = shake_hands(listener.accept().unwrap().0, "REP");
+        let mut peer = shake_hands(accept(&listener), "REP");
         let mut request = vec![0; asked.len()];
         peer.read_exact(&mut request).unwrap();
         assert_eq!(request, asked);
@@ -281,14 +291,14 @@ fn a_subscriber_connects_again_when_the_publisher_sends_garbage_or_hangs_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let mut subscriber = Program::start(SUBSCRIBER, &[&endpoint]);
-    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    let mut peer = shake_hands(accept(&listener), "PUB");
     subscriber.wait_for("Connected to ");
     peer.write_all(b"\0\x03one\x04\x05\x04PING").unwrap();
     assert_eq!(subscriber.wait_for("Received: "), "one");
     subscriber.wait_for_error("Lost the publisher: ");
     // A publisher that hangs up while it shakes hands is tried again as well.
-    drop(listener.accept().unwrap());
-    let mut next = shake_hands(listener.accept().unwrap().0, "PUB");
+    drop(accept(&listener));
+    let mut next = shake_hands(accept(&listener), "PUB");
     subscriber.wait_for("Connected to ");
     next.write_all(b"\0\x03two").unwrap();
     assert_eq!(subscriber.wait_for("Received: "), "two");
@@ -400,7 +410,7 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let mut puller = Program::start(PULLER, &[&endpoint, "--count", "2"]);
-    let mut peer = shake_hands(listener.accept().unwrap().0, "PUSH");
+    let mut peer = shake_hands(accept(&listener), "PUSH");
     puller.wait_for("Connected to ");
     peer.write_all(b"\0\x03one\x04\x05\x04PING").unwrap();
     assert_eq!(puller.wait_for("Received: "), "one");
@@ -411,7 +421,7 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
         matches!(hung_up, Ok(0) | Err(ErrorKind::ConnectionReset)),
         "{hung_up:?}"
     );
-    let mut next = shake_hands(listener.accept().unwrap().0, "PUSH");
+    let mut next = shake_hands(accept(&listener), "PUSH");
     next.write_all(b"\x01\x03two\0\x06frames").unwrap();
     let puller = puller.end();
     assert_eq!(puller.code, Some(0), "{}", puller.errors);

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 
 use crate::program::{Ended, PATIENCE, Program};
@@ -203,6 +204,14 @@ pub fn masked_frame(tcp: &mut TcpStream) -> (u8, Vec<u8>) {
     (head[0], payload.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect())
 }
 
+/// The next connection; a program that never connects fails the test in time.
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    let (sender, accepted) = mpsc::channel();
+    let listener = listener.try_clone().unwrap();
+    thread::spawn(move || sender.send(listener.accept().unwrap().0));
+    accepted.recv_timeout(PATIENCE).expect("expected a connection, and none came")
+}
+
 /// A client that meets this instead of the real server. It answers the key of the
 /// client by the server of the test's own: it asks the real one.
 pub fn start_fake_server<T: Send + 'static>(
@@ -211,7 +220,7 @@ pub fn start_fake_server<T: Send + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let thread = thread::spawn(move || {
-        let mut tcp = listener.accept().unwrap().0;
+        let mut tcp = accept(&listener);
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = ask(&tcp, "");
         // The real server knows the answer to the client's key.
