@@ -20,7 +20,7 @@ WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
 SCRIPTS := $(wildcard .ci/* crates/*/*.sh crates/tools/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo warm brokers test tested tests tools mutants check copies windows mac offline bench slides slides-check slides-serve rust
+.PHONY: help demo warm brokers test tested tests tools mutants exercises check copies windows mac offline bench slides slides-check slides-serve rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,10 @@ mutants: rust ## Judge the judge, and mutate the programs (minutes)
 	    cargo mutants -p $$example --output target/mutants/$$example || status=$$?; \
 	done; exit $${status:-0}
 
+exercises: rust ## Check each exercise: its beginning fails its test, a solution passes (minutes)
+	@$(INSTALL) $(MQTT) $(AMQP)
+	cargo lab brokers -- cargo test -p claims --features exercises --test exercises -- --nocapture
+
 # Clippy also knows what is newer than the `rust-version` of the manifests.
 check: rust ## Check format, lints, documentation, scripts, versions, the deck, each example alone
 	@$(INSTALL) shellcheck node
@@ -91,7 +95,7 @@ check: rust ## Check format, lints, documentation, scripts, versions, the deck, 
 	@for file in slides/*.mjs; do node --check "$$file" || exit; done
 	node --test slides/deck.test.mjs
 	cargo test -q -p claims --test rules --test ledger --test items --test versions \
-	    --test hosts
+	    --test hosts --test exercises
 	$(MAKE) --no-print-directory copies
 
 # Builds and tests each example as a student's copy, outside the workspace. The lock file
@@ -131,13 +135,13 @@ MARP := cd slides && node_modules/.bin/marp deck.md --no-stdin
 slides: slides/node_modules ## Build the deck: slides/dist/index.html, and a PDF
 	cd slides && node diagrams.mjs
 	$(MARP) -o dist/index.html
-	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=true
+	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=false
 
 slides-check: slides/node_modules ## Check that every slide is true, fits, is legible, asks no network
 	node --test slides/deck.test.mjs
 	$(MARP) -o dist/index.html
-	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=true
-	cd slides && node check.mjs
+	$(MARP) -o dist/network-programming.pdf --pdf --pdf-outlines --pdf-outlines.pages=false
+	cd slides && node --test handout.test.mjs && node check.mjs
 
 slides-serve: slides/node_modules ## Show the deck in a browser while it is edited
 	cd slides && node_modules/.bin/marp --server . --no-stdin

@@ -5,21 +5,27 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { Script } from 'node:vm'
-import { code, examples, files, items, read, root, shown, slides, transcripts } from './source.mjs'
+import {
+  LABEL, MINUTES, UNREVISED, clock, code, examples, files, fitted, items, plan, played, ranges, read, root, schedule, shown,
+  slides, transcripts,
+} from './source.mjs'
 
-const CORE_SLIDES = 60
-const MINUTES = 120
-// What fits a slide at 18 px, the smallest; up to 20 lines are shown at 22 px.
-const LINES = 25
-const COLUMNS = 86
+// Two sessions of 90 minutes, or two hours in a row; a tenth of either is for questions.
+const SESSION = 81
+const SHORT_PATH = 108
+// A slide takes a minute and a half: more of them are too many, whatever their notes say.
+const CORE_SLIDES = 108
 
 const all = slides()
-const core = all.filter((slide) => slide.class !== 'extra')
+const core = plan()
+const extra = all.slice(core.length)
+const revised = core.filter(({ section }) => !UNREVISED.includes(section))
 const programs = examples.flatMap((example) => files(`crates/${example}/src/bin/`))
+const drafts = examples.flatMap((example) => files(`crates/${example}/examples/`)).filter((path) => path.endsWith('-draft.rs'))
 const rust = (folder) => files(folder).filter((path) => path.endsWith('.rs'))
 const textOf = (paths) => paths.map((path) => read(new URL(path, root))).join('\n')
 
-test('every listing names an item and fits', () => {
+test('every listing and scene names what is there, and fits', () => {
   const listings = all.flatMap((slide) => shown(slide).map((link) => ({ slide, ...link })))
   const wrong = listings
     .filter(({ path }) => !path.endsWith('.md'))
@@ -28,18 +34,18 @@ test('every listing names an item and fits', () => {
 })
 
 function wrongIn({ path, part, title }) {
-  let lines
   try {
-    lines = code(path, part).split('\n')
+    if (part === 'scene') return played(path, title) && []
+    const text = code(path, part)
+    const count = text.split('\n').length
+    const numbers = ranges(title).flatMap(({ step }) => step.split(/[,-]/))
+    return [
+      ...(fitted(text).size ? [] : ['is too long or too wide']),
+      ...numbers.filter((number) => !(number >= 1 && number <= count)).map((number) => `has no line ${number}`),
+    ]
   } catch (error) {
     return [error.message]
   }
-  const wrong = title.split(/[|,-]/).filter((number) => number && !(number >= 1 && number <= lines.length))
-  return [
-    ...(lines.length > LINES ? [`has ${lines.length} lines`] : []),
-    ...(lines.some((line) => [...line].length > COLUMNS) ? ['is too wide'] : []),
-    ...wrong.map((number) => `has no line ${number}`),
-  ]
 }
 
 test('every program is shown', () => {
@@ -62,27 +68,27 @@ test('each example is run on one slide, with the transcripts of its README', () 
   }
 })
 
-test('the core slides fit two hours and the schedule adds up', () => {
+test('the minutes fit two sessions and the short path, and the schedule says so', () => {
   assert(core.length <= CORE_SLIDES, `${core.length} core slides`)
-  const sections = []
-  let section = 'Introduction'
-  for (const slide of core) {
-    const minutes = slide.notes.match(/^\s*(\d+) min\.$/m)
-    assert(minutes && slide.notes.trim().startsWith(minutes[0].trim()), `"${slide.title}": no minutes`)
-    if (slide.class === 'section') section = slide.title
-    if (sections.at(-1)?.section !== section) sections.push({ section, sum: 0 })
-    sections.at(-1).sum += Number(minutes[1])
+  for (const { title, notes, minutes } of core) {
+    assert(MINUTES.test(notes.trim().split('\n')[0]) && minutes > 0, `"${title}": no minutes`)
   }
-  let from = 0
-  const planned = sections.map(({ section, sum }) => {
-    const row = `| ${Math.floor(from / 60)}:${String(from % 60).padStart(2, '0')} | ${section} | ${sum} |`
-    from += sum
-    return row
+  const sum = (slides) => slides.reduce((all, { minutes }) => all + minutes, 0)
+  if (!UNREVISED.length) {
+    assert.equal(core.at(-1).session, 2, 'two sessions')
+    assert(sum(core.filter(({ isLong }) => !isLong)) <= SHORT_PATH, 'the short path')
+    for (const session of [1, 2]) assert(sum(core.filter((slide) => slide.session === session)) <= SESSION, `session ${session}`)
+  }
+  const rows = schedule().map(({ name, session, full, minutes, short, shortMinutes }) =>
+    `${session} | ${clock(full)} | ${name} | ${minutes} | ${clock(short)} | ${shortMinutes}`)
+  const [slide] = all.filter(({ text }) => text.includes('\n| from |'))
+  let session = 0
+  const shownRows = slide.text.split('\n').flatMap((line) => {
+    if (line.startsWith('| from |')) session += 1
+    const row = line.match(/^\| (\d:\d\d \| .* \| \d+ \| \d:\d\d \| \d+) \|$/)?.[1]
+    return row ? [`${session} | ${row}`] : []
   })
-  const schedule = all.find((slide) => slide.text.includes('\n| from |')).text
-  const rows = [...schedule.matchAll(/^(\| \d+:\d\d \|.*?\|.*?\|)/gm)].map((match) => match[1])
-  assert.deepEqual(rows, planned, 'the schedule, and what the notes say')
-  assert.equal(from, MINUTES)
+  assert.deepEqual(shownRows, rows, 'the schedule, and what the notes say')
 })
 
 test('every slide has notes, and no extra one stands among the core', () => {
@@ -90,18 +96,61 @@ test('every slide has notes, and no extra one stands among the core', () => {
   const titles = all.map((slide) => slide.title).sort()
   const twice = titles.filter((title, i) => title === titles[i + 1])
   assert.deepEqual(twice, [], 'two slides of one title')
-  assert.deepEqual(all.slice(0, core.length), core, 'an extra slide stands among the core')
+  assert(extra.every((slide) => slide.is('extra')), 'an extra slide stands among the core')
+})
+
+test('a note is labelled lines, and each question has its answer', () => {
+  for (const { title, notes } of revised) {
+    const [, ...lines] = notes.trim().split('\n')
+    assert(lines.length === 0 || LABEL.test(lines[0]), `"${title}": the note begins with no label`)
+    const labels = lines.map((line) => line.match(LABEL)?.[1]).filter(Boolean)
+    labels.forEach((label, i) => {
+      if (label === 'Ask') assert.equal(labels[i + 1], 'Answer', `"${title}": what follows Ask`)
+      if (label === 'Answer') assert.equal(labels[i - 1], 'Ask', `"${title}": what comes before Answer`)
+    })
+    assert(!lines.some((line) => /\S.*\b(Ask|Answer|Show|Risk): /.test(line)), `"${title}": a label within a line`)
+  }
+})
+
+test('a section opens with objectives and closes with a question', () => {
+  const names = schedule().map(({ name }) => name).filter((name) => name !== 'Introduction' && !UNREVISED.includes(name))
+  for (const name of names) {
+    const section = core.filter((slide) => slide.section === name)
+    const [first] = section
+    assert(first.is('section'), `${name}: the first slide`)
+    const objectives = first.text.split('You will be able to')[1]?.match(/^- /gm) ?? []
+    assert(objectives.length >= 2 && objectives.length <= 4, `${name}: ${objectives.length} objectives`)
+    const question = section.at(section.at(-1).is('exercise') ? -2 : -1)
+    assert(question.is('question'), `${name}: "${question.title}" is no question`)
+    assert(/\?\n/.test(question.text), `${name}: its question asks nothing`)
+    assert.equal(question.text.match(/^\* /gm)?.length, 1, `${name}: one answer, which begins with *`)
+  }
+})
+
+test('each draft is shown and run before its program', () => {
+  const at = (path, part) => core.findIndex((slide) => shown(slide).some((link) => link.path === `../${path}` && (!part || link.part === part)))
+  for (const draft of drafts) {
+    const [, folder, name] = draft.match(/^(.*)\/examples\/(.*)-draft\.rs$/)
+    const section = core.find((slide) => slide.text.includes(`../${folder}/`))?.section
+    if (UNREVISED.includes(section)) continue
+    const scene = at(`${folder}/demo-draft-${name}.toml`, 'scene')
+    const hasScene = existsSync(new URL(`${folder}/demo-draft-${name}.toml`, root))
+    const program = core.findLastIndex((slide) => shown(slide).some(({ path }) => path === `../${folder}/src/bin/${name}.rs`))
+    assert(at(draft) >= 0, `no slide shows ${draft}`)
+    assert(!hasScene || scene > at(draft), `no slide after the draft runs the scene of ${draft}`)
+    assert(program > Math.max(scene, at(draft)), `no slide after the scene shows ${name}`)
+  }
 })
 
 test('each section with an example ends with an exercise which a test judges', () => {
   const sections = []
-  for (const slide of core) slide.class === 'section' || !sections.length ? sections.push([slide]) : sections.at(-1).push(slide)
+  for (const slide of core) slide.is('section') || !sections.length ? sections.push([slide]) : sections.at(-1).push(slide)
   for (const section of sections) {
     const hasExample = section.some((slide) => shown(slide).length > 0)
     const last = section.at(-1)
-    assert.equal(last.class === 'exercise', hasExample, `"${last.title}"`)
+    assert.equal(last.is('exercise'), hasExample, `"${last.title}"`)
   }
-  for (const slide of core.filter((slide) => slide.class === 'exercise')) {
+  for (const slide of core.filter((slide) => slide.is('exercise'))) {
     const example = slide.text.match(/cp -r crates\/(\S+)/)?.[1]
     const name = slide.text.match(/\ncargo test (\S+)/)?.[1]
     assert(example && name, `"${slide.title}": what to copy, and the test that judges it`)
@@ -116,13 +165,15 @@ test('what the deck names exists', () => {
   for (const slide of all) {
     const where = `"${slide.title}":`
     for (const [, link] of slide.text.matchAll(/\]\(([^)# ]*)/g)) {
-      assert(link.includes(':') || existsSync(new URL(link, import.meta.url)), `${where} no ${link}`)
+      assert(link.includes(':') || link === 'repository' || existsSync(new URL(link, import.meta.url)), `${where} no ${link}`)
     }
     for (const [, word] of (slide.text + slide.notes).matchAll(/`([^`]*)`/g)) {
       const isTest = word.match(/_/g)?.length > 3 && !/[ :]/.test(word)
       assert(!isTest || tests.includes(`fn ${word}(`), `${where} no test ${word}`)
       const example = word.match(/^make demo-(.*)/)?.[1]
       assert(!example || existsSync(new URL(`crates/${example}/demo.toml`, root)) || existsSync(new URL(`crates/tools/${example}/demo.toml`, root)), `${where} ${word}`)
+      const [, crate, scene] = word.match(/^cargo lab demo ([\w-]+)\/([\w-]+)-draft$/) ?? []
+      assert(!crate || existsSync(new URL(`crates/${crate}/demo-draft-${scene}.toml`, root)), `${where} ${word}`)
     }
   }
 })

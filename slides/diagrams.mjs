@@ -12,16 +12,19 @@ const face = read('@fontsource/source-sans-3/files/source-sans-3-latin-400-norma
 // The deck's own; where a diagram is seen alone, what is there.
 const font = '"Source Sans 3", Arial, sans-serif'
 const [ink, line, panel, accent] = ['#1c2733', '#56616d', '#f5f7f9', '#a8380b']
+// Around a diagram, so that no arrowhead and no lifeline is cut off.
+const PADDING = 8
 const config = {
   startOnLoad: false,
   theme: 'base',
   htmlLabels: false,
   fontFamily: font,
-  fontSize: 20,
-  themeCSS: '.edgeLabel rect { opacity: 1 }',
+  // Mermaid gives each message of a sequence two lines; measured smaller they are closer.
+  fontSize: 19,
+  themeCSS: '.edgeLabel rect { opacity: 1 } .messageText { font-size: 26px !important } :is(.noteText, .noteText > tspan) { font-size: 25px !important } .actor > tspan { font-size: 26px !important }',
   themeVariables: {
     fontFamily: font,
-    fontSize: '20px',
+    fontSize: '26px',
     textColor: ink,
     lineColor: line,
     primaryColor: panel,
@@ -45,12 +48,12 @@ const config = {
     actorFontWeight: 700,
     diagramMarginX: 4,
     diagramMarginY: 4,
-    messageMargin: 16,
-    boxMargin: 6,
-    noteMargin: 8,
-    height: 46,
+    actorMargin: 110,
+    boxMargin: 4,
+    noteMargin: 9,
+    height: 50,
   },
-  flowchart: { htmlLabels: false, curve: 'basis', padding: 14 },
+  flowchart: { htmlLabels: false, curve: 'basis', padding: 14, subGraphTitleMargin: { top: 6, bottom: 12 } },
 }
 
 /** What each diagram is made of, and the one that was made of it. */
@@ -58,7 +61,7 @@ export const diagrams = readdirSync(folder)
   .filter((name) => name.endsWith('.mmd'))
   .map((name) => {
     const source = readFileSync(new URL(name, folder), 'utf8')
-    const made = version + JSON.stringify(config) + source
+    const made = version + PADDING + JSON.stringify(config) + source
     const hash = createHash('sha256').update(made).digest('hex')
     const svg = new URL(name.replace('.mmd', '.svg'), folder)
     const isFresh = existsSync(svg) && readFileSync(svg, 'utf8').includes(`<!-- ${hash} -->`)
@@ -79,9 +82,12 @@ async function draw(stale) {
     await page.evaluate((config) => mermaid.initialize(config), config)
     const id = `diagram-${name.replace('.mmd', '')}`
     const drawn = await page.evaluate(async (id, source) => (await mermaid.render(id, source)).svg, id, source)
-    const [, top, height] = drawn.match(/viewBox="\S+ (\S+) \S+ (\S+)"/).map(Number)
-    // Mermaid's lifelines go on below the picture.
-    const cut = drawn.replaceAll('y2="2000"', `y2="${top + height}"`)
+    const [viewBox, left, top, width, height] = drawn.match(/viewBox="(\S+) (\S+) (\S+) (\S+)"/)
+    const box = [left, top, width, height].map(Number)
+    // Mermaid's lifelines go on below the picture, and its arrowheads reach its edge.
+    const cut = drawn
+      .replaceAll('y2="2000"', `y2="${box[1] + box[3]}"`)
+      .replace(viewBox, `viewBox="${box[0] - PADDING} ${box[1] - PADDING} ${box[2] + 2 * PADDING} ${box[3] + 2 * PADDING}"`)
     const rounded = cut.replace(/(\.\d\d)\d+/g, '$1')
     writeFileSync(svg, `${rounded}\n<!-- ${hash} -->\n`)
     console.log(`Drew ${name}`)

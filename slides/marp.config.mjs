@@ -1,7 +1,14 @@
 // How Marp makes the deck: the theme with its fonts; code, transcripts and diagrams taken
 // from their sources. Nothing in the result asks the network for anything.
 import { readFileSync } from 'node:fs'
-import { code, read, transcripts } from './source.mjs'
+import qrcode from 'qrcode-generator'
+import {
+  LABEL, MINUTES, clock, code, fitted, isIn, plan, played, ranges, read, real, slides, terminals,
+  transcripts,
+} from './source.mjs'
+
+/** The address of the repository, or nothing: then links lead to files beside the deck. */
+const repository = process.env.REPOSITORY ?? JSON.parse(read('package.json')).repository
 
 const escape = (text) =>
   text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c])
@@ -28,62 +35,87 @@ function htmlLines(html) {
   })
 }
 
-/** `1-3|5` is two steps; tells for each line which steps it is in. */
-function steps(ranges) {
-  const list = (ranges || '').split('|').filter(Boolean)
-  const isIn = (range, n) =>
-    range.split(',').some((part) => {
-      const [from, to = from] = part.split('-').map(Number)
-      return from <= n && n <= to
-    })
-  return { count: list.length, of: (n) => list.map((r, i) => (isIn(r, n) ? ` in${i + 1}` : '')).join('') }
+function codeFigure(marp, path, names, title) {
+  const { lines, size } = fitted(code(path, names))
+  if (!size) throw new Error(`${path}#${names} is too long or too wide for a slide`)
+  const language = path.endsWith('.rs') ? 'rust' : 'javascript'
+  const all = ranges(title ?? '')
+  const steps = all.filter(({ isMark }) => !isMark)
+  const marks = all.filter(({ isMark }) => isMark)
+  const html = htmlLines(marp.highlighter(lines.map(({ line }) => line).join('\n'), language)).map((line, i) => {
+    const { from } = lines[i]
+    const own = steps.map(({ step }, n) => (isIn(step, from) ? ` in${n + 1}` : '')).join('')
+    const mark = marks.some(({ step }) => isIn(step, from)) ? ' mark' : ''
+    return `<span class="line${own}${mark}">${line}</span>`
+  })
+  const hidden = steps.map((_, n) => `<i class="step step${n + 1}" data-marpit-fragment="${n + 1}"></i>`)
+  const isDraft = path.includes('/examples/')
+  const caption = isDraft ? ' (a draft)' : marks.length ? ' <b>marked: what a real network adds</b>' : ''
+  return `${hidden.join('')}<figure class="code${isDraft ? ' draft' : ''}" style="--size: ${size}px"><pre><code>${html.join('')}</code></pre>
+    <figcaption>${escape(path.replace('../', ''))}${caption}</figcaption></figure>`
 }
 
-function codeFigure(marp, path, names, ranges) {
-  const text = code(path, names)
-  const language = path.endsWith('.rs') ? 'rust' : 'javascript'
-  const { count, of } = steps(ranges)
-  const lines = htmlLines(marp.highlighter(text, language)).map(
-    (line, i) => `<span class="line${of(i + 1)}">${line}</span>`,
+/** Each block is lines, of which commands begin with `$`, and go on after `\`. */
+const terminal = (blocks, size) => {
+  const html = blocks.map((lines) =>
+    lines.map((line, i) => (line.startsWith('$') || lines[i - 1]?.endsWith(' \\') ? `<b>${escape(line)}</b>` : escape(line))),
   )
-  const size = lines.length > 22 ? ' longest' : lines.length > 20 ? ' long' : ''
-  const marks = Array.from({ length: count }, (_, i) => i + 1).map(
-    (n) => `<i class="step step${n}" data-marpit-fragment="${n}"></i>`,
-  )
-  return `${marks.join('')}<figure class="code${size}"><pre><code>${lines.join('\n')}</code></pre>
-    <figcaption>${escape(path.replace('../', ''))}</figcaption></figure>`
+  return `<figure class="terminal" style="--size: ${size}px">${html.map((lines) => `<pre>${lines.join('\n')}</pre>`).join('')}</figure>`
 }
 
 /** The transcripts of a README; the title of the link chooses some of them. */
 function terminalFigure(path, chosen) {
   const all = transcripts(path)
-  const blocks = chosen ? chosen.split(',').map((n) => all[n - 1]) : all
-  const html = blocks.map((block) => {
-    const [command, ...output] = block.split('\n')
-    return `<pre><b>${escape(command)}</b>\n${escape(output.join('\n'))}</pre>`
-  })
-  const size = blocks.join('\n').split('\n').length > 10 ? '' : ' brief'
-  return `<figure class="terminal${size}">${html.join('')}</figure>`
+  const chosenOnes = chosen ? chosen.split(',').map((n) => all[n - 1]) : all
+  const { blocks, size } = terminals(chosenOnes.map((block) => real(block).split('\n')), 430)
+  return terminal(blocks, size)
+}
+
+/** A scene to its question; the outcome and the answer come with the next step. */
+function sceneFigure(path, chosen) {
+  const { before, question, outcome, answer } = played(path, chosen)
+  const { blocks, size } = terminals([...before, ...outcome], 400)
+  return `${terminal(blocks.slice(0, before.length), size)}
+    <p class="ask">${escape(question)}</p>
+    <div class="answer" data-marpit-fragment="1">${terminal(blocks.slice(before.length), size)}
+    <p>${escape(answer)}</p></div>`
 }
 
 const isPdf = process.argv.includes('--pdf')
 
 function plugin(md) {
   const { marpit: marp } = md
+  // `<!-- _exempt: "empty: Why this slide may be so." -->`: check.mjs reads it from the page.
+  marp.customDirectives.local.exempt = (exempt) => ({ exempt })
+  md.core.ruler.push('exempt', ({ tokens }) => {
+    for (const token of tokens) {
+      const exempt = token.meta?.marpitDirectives?.exempt
+      if (token.type === 'marpit_slide_open' && exempt) token.attrSet('data-exempt', exempt)
+    }
+  })
+  const planned = plan()
   md.core.ruler.after('inline', 'sources', (state) => {
+    if (state.inlineMode) return // A footer.
+    let core = 0
     state.tokens.forEach((token, i) => {
-      // The presenter view keeps the lines of a note: only sentences should end one.
-      if (token.type === 'marpit_comment') token.content = token.content.replace(/([^.?!:)])\n/g, '$1 ')
+      if (token.type === 'marpit_comment' && MINUTES.test(token.content.trim())) {
+        token.content = note(token.content.trim(), planned[core++])
+      } else if (token.type === 'marpit_comment') {
+        token.content = joined(token.content)
+      }
       const [first, second, last] = token.children ?? []
       const link = token.children?.length === 3 && first.type === 'link_open' && last.type === 'link_close'
-      const [, path, names] = (link && first.attrGet('href').match(/^(\.\.\/.+)#(.+)$/)) || []
+      const [, path, part] = (link && first.attrGet('href').match(/^(\.\.\/.+)#(.+)$/)) || []
       const alone = state.tokens[i - 1]?.type === 'paragraph_open'
       const image = token.children?.length === 1 && first.type === 'image' && first
       let html
       if (path && alone) {
         const title = first.attrGet('title')
-        const run = path.endsWith('.md') && names === 'run'
-        html = run ? terminalFigure(path, title) : codeFigure(marp, path, names, title)
+        if (path.endsWith('.md') && part === 'run') html = terminalFigure(path, title)
+        else if (path.endsWith('.toml') && part === 'scene') html = sceneFigure(path, title)
+        else html = codeFigure(marp, path, part, title)
+      } else if (image && image.attrGet('src') === 'repository') {
+        html = repository ? address(image.content) : ''
       } else if (image && image.attrGet('src').endsWith('.svg')) {
         // Not as an image, which could not use the deck's fonts.
         const svg = read(image.attrGet('src'))
@@ -95,21 +127,70 @@ function plugin(md) {
       state.tokens[i - 1].hidden = state.tokens[i + 1].hidden = true
       Object.assign(token, { type: 'source', content: html, children: null })
     })
+    if (core !== planned.length) throw new Error(`${planned.length} core slides, but ${core} notes with minutes`)
   })
   md.renderer.rules.source = (tokens, i) => tokens[i].content
 }
 
+/** A note with the clock: when this slide begins, if both plans are kept. */
+function note(text, { session, full, short, isLong }) {
+  const [minutes, ...lines] = text.split('\n')
+  const path = isLong ? 'left out on the short path' : `${clock(short)} on the short path`
+  return joined([`${minutes} By now ${clock(full)} of session ${session}; ${path}.`, ...lines].join('\n'))
+}
+
+/** The presenter view keeps the lines of a note: only a label, or a space, begins one. */
+const joined = (text) => {
+  const [first, ...lines] = text.trim().split('\n')
+  return lines.reduce((all, line) => all + (LABEL.test(line) || !line || all.endsWith('.') && !all.includes('\n') ? '\n' : ' ') + line, first)
+}
+
+/** The address to type, and to scan. */
+function address(alt) {
+  const code = qrcode(0, 'M')
+  code.addData(repository)
+  code.make()
+  const svg = code.createSvgTag({ cellSize: 4, margin: 16, scalable: true })
+  return `<figure class="address" role="img" aria-label="${escape(`${alt}: ${repository}`)}">${svg}
+    <figcaption>${escape(repository)}</figcaption></figure>`
+}
+
 const isLocal = (token) => token.type === 'link_open' && !/^(\w+:|#)/.test(token.attrGet('href'))
 
-/** The result lies a folder deeper; what is printed cannot link into the repository. */
+/**
+ * Where the deck is handed out alone, only the repository's address leads anywhere. Without
+ * one the result lies a folder deeper, and what is printed cannot link.
+ */
 function moveLink(token) {
-  if (isPdf) token.attrs = token.attrs.filter(([name]) => name !== 'href')
-  else token.attrSet('href', `../${token.attrGet('href')}`)
+  const href = token.attrGet('href')
+  if (repository) token.attrSet('href', href.replace(/^\.\.\//, `${repository}/blob/main/`))
+  else if (isPdf) token.attrs = token.attrs.filter(([name]) => name !== 'href')
+  else token.attrSet('href', `../${href}`)
+}
+
+/** Marp counts all slides; a lecturer wants to know how many of the lecture are left. */
+const counter = () => {
+  const all = slides()
+  const core = all.filter((slide) => !slide.is('extra')).length
+  return `<script>
+    new MutationObserver(() => {
+      for (const element of document.querySelectorAll('.bespoke-marp-presenter-info-page, [data-bespoke-marp-osc="page"]')) {
+        const [, before, page, of] = element.textContent.match(/^(\\D*)(\\d+)( of | \\/ )${all.length}$/) || []
+        if (page) element.textContent = before + page + (page > ${core} ? ' (extra)' : of + ${core})
+      }
+    }).observe(document, { childList: true, subtree: true })
+  </script>`
 }
 
 export default {
   engine: ({ marp }) => {
     marp.themeSet.default = marp.themeSet.add(theme())
+    const render = marp.render.bind(marp)
+    marp.render = (...args) => {
+      const result = render(...args)
+      const html = Array.isArray(result.html) ? result.html : result.html.replace('</section>', `${counter()}</section>`)
+      return { ...result, html }
+    }
     return marp.use(plugin)
   },
   options: {

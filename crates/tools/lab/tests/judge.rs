@@ -168,10 +168,37 @@ fn a_report_has_a_line_for_each_promise_and_says_what_happened() {
     assert!(all.contains("Nothing could be judged: it says that"), "{all}");
 }
 
+/// Our own server knows nothing of it, and no solution lies in the project.
+#[test]
+fn an_assignment_is_a_stage_of_its_own_that_our_program_does_not_pass() {
+    let server = tcp_server().replace("tcp-server", "lines-server");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args([
+        "build",
+        "--quiet",
+        "-p",
+        "tcp-messages",
+        "--bins",
+    ]);
+    assert!(cargo.status().unwrap().success());
+    let program = format!("lines-server={server}");
+    let stage = ["--stage", "assignment", "--json"];
+    let ended =
+        judge(&[&["tcp-messages", "--program", &program], &stage[..]].concat());
+    assert_eq!(ended.code, Some(1), "{}", ended.errors);
+    let verdict: Value = serde_json::from_str(&ended.output[0]).unwrap();
+    let [stage] = &verdict["stages"].as_array().unwrap()[..] else {
+        panic!("{verdict}")
+    };
+    assert_eq!((&stage["passed"], stage["failed"].as_u64()), (&0.into(), Some(9)));
+}
+
 #[test]
 fn what_is_to_be_judged_must_be_said() {
     for (arguments, expected) in [
         (&["no-such-example", "--server", "x"][..], "no example has the name"),
+        (&["tcp-echo", "--stage", "assignment"], "tcp-echo has no assignment/"),
         (&["tcp-echo"], "nothing to judge: give --server COMMAND"),
         (&["zeromq-patterns", "--server", "x"], "which program is meant?"),
         (&["tcp-echo", "--program", "tcp-sever=x"], "is none of its programs"),

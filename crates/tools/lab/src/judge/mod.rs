@@ -27,7 +27,7 @@ use crate::{audience, terminal};
 const PASSED: Style = AnsiColor::Green.on_default();
 const FAILED: Style = AnsiColor::Red.on_default().bold();
 
-/// Which of an example's two test files.
+/// Which of an example's test files.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -35,6 +35,8 @@ pub enum Stage {
     Lecture,
     /// What a real network does to it
     Network,
+    /// A graded assignment on top of it, where the example has one
+    Assignment,
 }
 
 impl Stage {
@@ -42,7 +44,14 @@ impl Stage {
         match self {
             Stage::Lecture => "lecture",
             Stage::Network => "network",
+            Stage::Assignment => "assignment",
         }
+    }
+
+    /// The test file, from the example's folder.
+    fn file(self) -> String {
+        let folder = if self == Stage::Assignment { "assignment" } else { "tests" };
+        format!("{folder}/{}.rs", self.name())
     }
 }
 
@@ -59,7 +68,7 @@ pub struct Arguments {
     /// The same for any of the example's programs; may be repeated
     #[arg(long, value_name = "NAME=COMMAND")]
     program: Vec<String>,
-    /// Judge by one of the two test files only
+    /// Judge by this one only; without it, by the first two
     #[arg(long)]
     stage: Option<Stage>,
     /// Print one line of JSON instead of a report
@@ -103,6 +112,12 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
     let folder = root().join("crates").join(&arguments.example);
     let is_example = folder.join("tests/lecture.rs").exists();
     ensure!(is_example, "no example has the name '{}'", arguments.example);
+    let usual = [Stage::Lecture, Stage::Network];
+    let wanted = arguments.stage.as_ref().map_or(&usual[..], std::slice::from_ref);
+    for stage in wanted {
+        let is_there = folder.join(stage.file()).exists();
+        ensure!(is_there, "{} has no {}", arguments.example, stage.file());
+    }
     let mut verdict = Verdict {
         example: arguments.example.clone(),
         programs: submissions(arguments, &folder)?,
@@ -128,7 +143,7 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
         }
     }
     if verdict.problem.is_none() {
-        verdict.stages = stages(arguments, &folder, &verdict.programs, &marked)?;
+        verdict.stages = stages(wanted, &folder, &verdict, &marked)?;
         verdict.passed = verdict.stages.iter().all(|stage| stage.failed == 0);
     }
     match arguments.json {
@@ -176,20 +191,19 @@ fn submissions(arguments: &Arguments, folder: &Path) -> Result<Vec<Submission>> 
 }
 
 fn stages(
-    arguments: &Arguments,
+    wanted: &[Stage],
     folder: &Path,
-    programs: &[Submission],
+    verdict: &Verdict,
     marked: &Marked,
 ) -> Result<Vec<StageVerdict>> {
-    let broker = start_broker(&arguments.example)?;
-    let mut trial = Trial::prepare(&arguments.example, folder, programs)?;
+    let broker = start_broker(&verdict.example)?;
+    let names: Vec<&str> = wanted.iter().map(|stage| stage.name()).collect();
+    let mut trial =
+        Trial::prepare(&verdict.example, &names, folder, &verdict.programs)?;
     if let Some(broker) = &broker {
         trial.set(broker.kind().variable(), &broker.url());
     }
-    let all = [Stage::Lecture, Stage::Network];
-    let wanted =
-        all.into_iter().filter(|stage| arguments.stage.is_none_or(|it| it == *stage));
-    wanted.map(|stage| judge_stage(&trial, folder, stage, marked)).collect()
+    wanted.iter().map(|stage| judge_stage(&trial, folder, *stage, marked)).collect()
 }
 
 fn judge_stage(
@@ -198,8 +212,7 @@ fn judge_stage(
     stage: Stage,
     marked: &Marked,
 ) -> Result<StageVerdict> {
-    let promises =
-        promises::read(&folder.join(format!("tests/{}.rs", stage.name())))?;
+    let promises = promises::read(&folder.join(stage.file()))?;
     eprintln!("Judging {}: {} promises", stage.name(), promises.len());
     let mut outcomes = trial.run(stage.name(), marked)?;
     let mut judged = Vec::new();
@@ -252,7 +265,7 @@ fn report(verdict: &Verdict) {
     }
     println!();
     for StageVerdict { stage, passed, failed, .. } in &verdict.stages {
-        println!("{:7}  {passed} of {} passed", stage.name(), passed + failed);
+        println!("{:10}  {passed} of {} passed", stage.name(), passed + failed);
     }
     if !verdict.passed {
         println!("To run one of them alone: cargo test -p {} NAME", verdict.example);

@@ -38,6 +38,7 @@ impl Trial {
     /// Builds the tests, and the programs of ours that are the other side.
     pub fn prepare(
         example: &str,
+        files: &[&str],
         folder: &Path,
         programs: &[Submission],
     ) -> Result<Trial> {
@@ -46,7 +47,11 @@ impl Trial {
             let command = shell_words::join(program.limited()?);
             variables.push((program.variable(), command));
         }
-        Ok(Trial { tests: build(example)?, folder: folder.to_path_buf(), variables })
+        Ok(Trial {
+            tests: build(example, files)?,
+            folder: folder.to_path_buf(),
+            variables,
+        })
     }
 
     pub fn set(&mut self, variable: &str, value: &str) {
@@ -146,7 +151,7 @@ fn add(message: &mut String, line: &str) {
 }
 
 /// Builds the example's test files; cargo says where they are.
-fn build(example: &str) -> Result<BTreeMap<String, PathBuf>> {
+fn build(example: &str, files: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let built = Command::new(cargo)
         .current_dir(root())
@@ -156,7 +161,8 @@ fn build(example: &str) -> Result<BTreeMap<String, PathBuf>> {
             "--quiet",
             "--message-format=json-render-diagnostics",
         ])
-        .args(["-p", example, "--test", "lecture", "--test", "network"])
+        .args(["-p", example])
+        .args(files.iter().flat_map(|file| ["--test", file]))
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
