@@ -84,6 +84,12 @@ function plugin(md) {
   const { marpit: marp } = md
   // `<!-- _exempt: "empty: Why this slide may be so." -->`: check.mjs reads it from the page.
   marp.customDirectives.local.exempt = (exempt) => ({ exempt })
+  md.core.ruler.push('exempt', ({ tokens }) => {
+    for (const token of tokens) {
+      const exempt = token.meta?.marpitDirectives?.exempt
+      if (token.type === 'marpit_slide_open' && exempt) token.attrSet('data-exempt', exempt)
+    }
+  })
   const planned = plan()
   md.core.ruler.after('inline', 'sources', (state) => {
     if (state.inlineMode) return // A footer.
