@@ -13,8 +13,8 @@ import {
 // Two sessions of 90 minutes, or two hours in a row; a tenth of either is for questions.
 const SESSION = 81
 const SHORT_PATH = 108
-// A slide takes nearly two minutes: more of them are too many, whatever their notes say.
-const CORE_SLIDES = 95
+// A slide takes a minute and a half: more of them are too many, whatever their notes say.
+const CORE_SLIDES = 108
 
 const all = slides()
 const core = plan()
