@@ -35,6 +35,20 @@ test('with an address every link leads there, and the third slide shows it', () 
   assert(third.includes(`<figcaption>${ADDRESS}</figcaption>`), 'the address to type')
 })
 
+test('the third slide has room for the address', async () => {
+  const browser = await launch()
+  try {
+    const page = await browser.newPage()
+    await page.setViewport({ width: 1280, height: 720 })
+    await page.goto(`file://${join(folder, 'address.html')}#3`)
+    await page.waitForSelector('.bespoke-marp-active .address')
+    const bottom = await page.$eval('.bespoke-marp-active .address', (figure) => figure.getBoundingClientRect().bottom)
+    assert(bottom <= 680, `its bottom is at ${bottom} of 680 px`)
+  } finally {
+    await browser.close()
+  }
+})
+
 test('without an address links stay relative, and there is no code to scan', () => {
   const html = build('none.html', '')
   assert(hrefs(html).includes('../../crates/tcp-echo/README.md'), 'a relative link')

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import qrcode from 'qrcode-generator'
 import {
-  LABEL, MINUTES, clock, code, fitted, isIn, plan, played, ranges, read, real, slides, terminalSize,
+  LABEL, MINUTES, clock, code, fitted, isIn, plan, played, ranges, read, real, slides, terminals,
   transcripts,
 } from './source.mjs'
 
@@ -55,26 +55,29 @@ function codeFigure(marp, path, names, title) {
     <figcaption>${escape(path.replace('../', ''))}${caption}</figcaption></figure>`
 }
 
-/** Each block is lines, of which commands begin with `$`. */
+/** Each block is lines, of which commands begin with `$`, and go on after `\`. */
 const terminal = (blocks, size) => {
-  const html = blocks.map((lines) => lines.map((line) => (line.startsWith('$') ? `<b>${escape(line)}</b>` : escape(line))))
+  const html = blocks.map((lines) =>
+    lines.map((line, i) => (line.startsWith('$') || lines[i - 1]?.endsWith(' \\') ? `<b>${escape(line)}</b>` : escape(line))),
+  )
   return `<figure class="terminal" style="--size: ${size}px">${html.map((lines) => `<pre>${lines.join('\n')}</pre>`).join('')}</figure>`
 }
 
 /** The transcripts of a README; the title of the link chooses some of them. */
 function terminalFigure(path, chosen) {
   const all = transcripts(path)
-  const blocks = (chosen ? chosen.split(',').map((n) => all[n - 1]) : all).map((block) => real(block).split('\n'))
-  return terminal(blocks, terminalSize(blocks, 430))
+  const chosenOnes = chosen ? chosen.split(',').map((n) => all[n - 1]) : all
+  const { blocks, size } = terminals(chosenOnes.map((block) => real(block).split('\n')), 430)
+  return terminal(blocks, size)
 }
 
 /** A scene to its question; the outcome and the answer come with the next step. */
 function sceneFigure(path, chosen) {
   const { before, question, outcome, answer } = played(path, chosen)
-  const size = terminalSize([...before, ...outcome], 400)
-  return `${terminal(before, size)}
+  const { blocks, size } = terminals([...before, ...outcome], 400)
+  return `${terminal(blocks.slice(0, before.length), size)}
     <p class="ask">${escape(question)}</p>
-    <div class="answer" data-marpit-fragment="1">${terminal(outcome, size)}
+    <div class="answer" data-marpit-fragment="1">${terminal(blocks.slice(before.length), size)}
     <p>${escape(answer)}</p></div>`
 }
 

@@ -245,14 +245,33 @@ export function codeSize(lines) {
 /** What a slide is wide, in the widths that a letter of a size of 1 px has. */
 const columnsWidth = 1150 / 0.6
 
-/** The size in which terminals fit a part of a slide; long lines are broken. */
-export function terminalSize(blocks, height) {
-  const fits = (size) => {
+/**
+ * Terminals in the size in which they fit a part of a slide, and their lines broken at
+ * spaces where they are too long: commands only if no size from 26 px on spares them that.
+ */
+export function terminals(blocks, height) {
+  const sizes = [30, 28, 26, 24, 22].map((size) => {
     const columns = Math.floor(columnsWidth / size)
-    const lines = blocks.flat().map((line) => Math.ceil([...line].length / columns) || 1)
-    return lines.reduce((all, n) => all + n, 0) * size * 1.25 + blocks.length * 33 <= height
+    const broken = blocks.map((lines) => lines.flatMap((line) => breakLine(line, columns)))
+    const isWhole = blocks.flat().every((line) => !line.startsWith('$') || line.length <= columns)
+    const fits = broken.flat().length * size * 1.25 + blocks.length * 33 <= height
+    return { size, blocks: broken, fits, isWhole }
+  })
+  const fitting = sizes.filter(({ fits }) => fits)
+  return fitting.find(({ size, isWhole }) => isWhole && size >= 26) ?? fitting[0] ?? sizes.at(-1)
+}
+
+/** An option and its value stay together. */
+function breakLine(line, columns) {
+  const lines = ['']
+  for (const word of line.match(/^ +|(--\S* )?\S+ */g) ?? []) {
+    if (lines.at(-1) && (lines.at(-1) + word).trimEnd().length > columns - 2) lines.push('    ')
+    lines[lines.length - 1] += word
   }
-  return [30, 28, 26, 24].find(fits) ?? 22
+  const end = line.startsWith('$') ? ' \\' : ''
+  return [...lines].length > 1 && [...line].length > columns
+    ? lines.map((part, i) => part.trimEnd() + (i < lines.length - 1 ? end : ''))
+    : [line]
 }
 
 /**
