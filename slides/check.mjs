@@ -3,7 +3,6 @@
 import { existsSync } from 'node:fs'
 import { launch } from './browser.mjs'
 import { diagrams } from './diagrams.mjs'
-import { UNREVISED } from './source.mjs'
 
 const deck = new URL('dist/index.html', import.meta.url)
 const wrong = []
@@ -27,7 +26,7 @@ await page.goto(deck.href)
 // loaded yet, and in another font a text has another size.
 await page.emulateMediaType('print')
 await page.evaluate(() => Promise.all([...document.fonts].map((font) => font.load())))
-const { problems, links, count, smallest } = await page.evaluate(look, UNREVISED)
+const { problems, links, count, smallest } = await page.evaluate(look)
 wrong.push(...new Set(problems))
 for (const link of links) {
   if (!existsSync(new URL(link.split('#')[0], deck))) wrong.push(`no file for the link ${link}`)
@@ -42,14 +41,12 @@ console.log(`${count} slides, ${links.length} links into the repository, ${wrong
 process.exitCode = wrong.length ? 1 : 0
 
 /** Runs in the page. A slide is exempt from one check by `_exempt: "CHECK: a sentence"`. */
-function look(unrevised) {
+function look() {
   const problems = []
   const smallest = {}
   const sections = [...document.querySelectorAll('section[data-marpit-pagination], section.title')]
   for (const section of sections) {
     const title = section.querySelector('h1, h2').textContent
-    const footer = section.querySelector('footer')?.textContent ?? ''
-    const isRevised = !unrevised.some((name) => footer.toLowerCase().includes(name.toLowerCase()))
     const [, exempt, why] = (section.dataset.exempt ?? '').match(/^(\w+): (.*)$/) ?? []
     if (section.dataset.exempt && !(why?.length > 20)) problems.push(`"${title}": exempt from a check without a sentence`)
     const report = (problem, check) => (check && exempt === check) || problems.push(`"${title}": ${problem}`)
@@ -72,22 +69,22 @@ function look(unrevised) {
       if (out > 1) report(`${element.tagName} is ${Math.round(out / scale)} px outside`)
       lowest = Math.max(lowest, (y + height - box.y) / box.height)
     }
-    if (isRevised && lowest < 0.75 && !section.matches('.title, .section, .question')) {
+    if (lowest < 0.75 && !section.matches('.title, .section, .question')) {
       report(`the lowest ${Math.round(100 - 100 * lowest)} % are empty`, 'empty')
     }
     for (const element of section.querySelectorAll('pre, table, .diagram')) {
       if (element.scrollWidth > element.clientWidth + 1) report(`${element.tagName} is cut off`)
     }
     for (const element of section.querySelectorAll('.diagram svg *')) {
-      if (!isRevised || !element.getBBox || element.closest('defs, marker')) continue
+      if (!element.getBBox || element.closest('defs, marker')) continue
       const [inner, outer] = [element, element.closest('svg')].map((some) => some.getBoundingClientRect())
       const sides = [outer.left - inner.left, inner.right - outer.right, outer.top - inner.top, inner.bottom - outer.bottom]
       if (Math.max(...sides) > 1) report(`${element.tagName} of the diagram is cut off`, 'clipped')
     }
     const count = [...section.querySelectorAll('p, li, td, th')].flatMap(linesOf).flatMap(({ words }) => words).length
-    if (isRevised && count > 110) report(`${count} words are too many`, 'full')
+    if (count > 110) report(`${count} words are too many`, 'full')
     for (const element of section.querySelectorAll('h1, h2, p, li')) {
-      const lines = isRevised ? linesOf(element) : []
+      const lines = linesOf(element)
       const last = lines.at(-1)
       if (lines.length > 1 && last.words.length === 1 && last.words[0].width < 0.2 * element.clientWidth * scale) {
         report(`"${last.words[0].text}" stands alone on a line`, 'lonely')
@@ -105,7 +102,7 @@ function look(unrevised) {
       const size = parseFloat(style.fontSize) * zoom
       const isChart = svg && !svg.id.startsWith('diagram-')
       const kind = element.closest('footer, figcaption') ? 'caption' : !svg ? 'text' : isChart ? 'chart' : 'diagram'
-      const least = { caption: 16, text: 18, chart: 17, diagram: isRevised ? 24 : 17 }[kind]
+      const least = { caption: 16, text: 18, chart: 17, diagram: 24 }[kind]
       if (size < least - 0.01) report(`${svg ? 'a label of the diagram' : `"${text}"`} has ${size.toFixed(1)} px`, 'small')
       if (!(smallest[kind]?.size <= size)) smallest[kind] = { size, text, title }
       const contrast = ratio(svg ? style.fill : style.color, svg ? 'rgb(255, 255, 255)' : background(element))

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { test } from 'node:test'
 import { Script } from 'node:vm'
 import {
-  LABEL, MINUTES, UNREVISED, clock, code, examples, files, fitted, items, plan, played, ranges, read, root, schedule, shown,
+  LABEL, MINUTES, clock, code, examples, files, fitted, items, plan, played, ranges, read, root, schedule, shown,
   slides, transcripts,
 } from './source.mjs'
 
@@ -19,7 +19,6 @@ const CORE_SLIDES = 108
 const all = slides()
 const core = plan()
 const extra = all.slice(core.length)
-const revised = core.filter(({ section }) => !UNREVISED.includes(section))
 const programs = examples.flatMap((example) => files(`crates/${example}/src/bin/`))
 const drafts = examples.flatMap((example) => files(`crates/${example}/examples/`)).filter((path) => path.endsWith('-draft.rs'))
 const rust = (folder) => files(folder).filter((path) => path.endsWith('.rs'))
@@ -74,11 +73,9 @@ test('the minutes fit two sessions and the short path, and the schedule says so'
     assert(MINUTES.test(notes.trim().split('\n')[0]) && minutes > 0, `"${title}": no minutes`)
   }
   const sum = (slides) => slides.reduce((all, { minutes }) => all + minutes, 0)
-  if (!UNREVISED.length) {
-    assert.equal(core.at(-1).session, 2, 'two sessions')
-    assert(sum(core.filter(({ isLong }) => !isLong)) <= SHORT_PATH, 'the short path')
-    for (const session of [1, 2]) assert(sum(core.filter((slide) => slide.session === session)) <= SESSION, `session ${session}`)
-  }
+  assert.equal(core.at(-1).session, 2, 'two sessions')
+  assert(sum(core.filter(({ isLong }) => !isLong)) <= SHORT_PATH, 'the short path')
+  for (const session of [1, 2]) assert(sum(core.filter((slide) => slide.session === session)) <= SESSION, `session ${session}`)
   const rows = schedule().map(({ name, session, full, minutes, short, shortMinutes }) =>
     `${session} | ${clock(full)} | ${name} | ${minutes} | ${clock(short)} | ${shortMinutes}`)
   const [slide] = all.filter(({ text }) => text.includes('\n| from |'))
@@ -100,7 +97,7 @@ test('every slide has notes, and no extra one stands among the core', () => {
 })
 
 test('a note is labelled lines, and each question has its answer', () => {
-  for (const { title, notes } of revised) {
+  for (const { title, notes } of core) {
     const [, ...lines] = notes.trim().split('\n')
     assert(lines.length === 0 || LABEL.test(lines[0]), `"${title}": the note begins with no label`)
     const labels = lines.map((line) => line.match(LABEL)?.[1]).filter(Boolean)
@@ -113,7 +110,7 @@ test('a note is labelled lines, and each question has its answer', () => {
 })
 
 test('a section opens with objectives and closes with a question', () => {
-  const names = schedule().map(({ name }) => name).filter((name) => name !== 'Introduction' && !UNREVISED.includes(name))
+  const names = schedule().map(({ name }) => name).filter((name) => name !== 'Introduction')
   for (const name of names) {
     const section = core.filter((slide) => slide.section === name)
     const [first] = section
@@ -131,8 +128,6 @@ test('each draft is shown and run before its program', () => {
   const at = (path, part) => core.findIndex((slide) => shown(slide).some((link) => link.path === `../${path}` && (!part || link.part === part)))
   for (const draft of drafts) {
     const [, folder, name] = draft.match(/^(.*)\/examples\/(.*)-draft\.rs$/)
-    const section = core.find((slide) => slide.text.includes(`../${folder}/`))?.section
-    if (UNREVISED.includes(section)) continue
     const scene = at(`${folder}/demo-draft-${name}.toml`, 'scene')
     const hasScene = existsSync(new URL(`${folder}/demo-draft-${name}.toml`, root))
     const program = core.findLastIndex((slide) => shown(slide).some(({ path }) => path === `../${folder}/src/bin/${name}.rs`))

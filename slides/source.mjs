@@ -72,12 +72,6 @@ export function transcripts(path) {
   return [...section.matchAll(/```text\n(\$.*?)\n```/gs)].map((match) => match[1])
 }
 
-/**
- * Sections that are not yet in the form of the second edition; the checks of that form leave
- * them and their extra slides out. To be emptied, and then removed.
- */
-export const UNREVISED = []
-
 /** A transcript with numbers in the places where a README says that any will do. */
 export function real(text) {
   const readings = ['22.41', '20.97', '21.35', '23.08']
