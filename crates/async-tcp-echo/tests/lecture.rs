@@ -63,6 +63,7 @@ fn status(program: &Program, field: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -77,6 +78,7 @@ fn server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p async-tcp-echo", &lines);
 }
 
+/// Hint: An IPv6 address stands in brackets, and its sockets are of another family.
 #[test]
 fn both_programs_work_over_ipv6() {
     let (_server, address) = start_server("[::1]:0");
@@ -86,6 +88,7 @@ fn both_programs_work_over_ipv6() {
 }
 
 /// Claim 6.
+/// Hint: The error should name the address, the reason, and what to try.
 #[test]
 fn a_closed_port_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -100,6 +103,7 @@ fn a_closed_port_is_a_clear_error() {
     assert!(client.errors.contains(&what), "{}", client.errors);
 }
 
+/// Hint: The error should name the address and the reason.
 #[test]
 fn a_port_in_use_is_a_clear_error() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -110,6 +114,8 @@ fn a_port_in_use_is_a_clear_error() {
     assert!(second.errors.starts_with(&error), "{}", second.errors);
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     let client = env!("CARGO_BIN_EXE_async-tcp-client");
@@ -136,6 +142,8 @@ fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
 }
 
 /// Claims 41 and 45.
+/// Hint: How many files may a program have open, and how many clients may wait to be
+/// accepted?
 #[cfg(target_os = "linux")]
 #[test]
 fn a_thousand_clients_at_once_are_served_by_one_thread() {
@@ -151,6 +159,8 @@ fn a_thousand_clients_at_once_are_served_by_one_thread() {
     assert_eq!(clients.output[1], "1000 of 1000 echoed");
 }
 
+/// Hint: What happens to the event loop, and to its connections, when the program is
+/// interrupted?
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_server_and_closes_its_connections() {

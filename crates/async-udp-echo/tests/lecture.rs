@@ -50,6 +50,7 @@ fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -64,6 +65,7 @@ fn server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p async-udp-echo", &lines);
 }
 
+/// Hint: An IPv6 address stands in brackets, and its sockets are of another family.
 #[test]
 fn both_programs_work_over_ipv6() {
     let (_server, address) = start_server("[::1]:0");
@@ -72,6 +74,7 @@ fn both_programs_work_over_ipv6() {
 }
 
 /// Claims 28, 29 and 33: one socket for all; each sender has a port of its own.
+/// Hint: Where does the server learn to whom a datagram is to be answered?
 #[test]
 fn two_clients_at_once_get_their_own_replies() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -91,6 +94,7 @@ fn two_clients_at_once_get_their_own_replies() {
 }
 
 /// Claim 30: each send is one receive, unlike on a TCP stream.
+/// Hint: How many datagrams does one receive return?
 #[test]
 fn two_sends_are_two_receives() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -104,6 +108,8 @@ fn two_sends_are_two_receives() {
 }
 
 /// Claims 7 and 34: sending succeeds, and only time can tell that no answer comes.
+/// Hint: Nothing tells a client that a datagram was lost; what can it do instead of
+/// waiting for ever?
 #[test]
 fn without_an_answer_the_client_tries_three_times_and_gives_up() {
     let silent = bind("127.0.0.1:0");
@@ -124,6 +130,7 @@ fn without_an_answer_the_client_tries_three_times_and_gives_up() {
 }
 
 /// The socket is connected, so the kernel passes on that the port is closed.
+/// Hint: Which kind of UDP socket is told that nobody listens?
 #[test]
 fn a_closed_port_is_noticed_at_once() {
     // The port is taken, and closed to everybody but one.
@@ -140,6 +147,8 @@ fn a_closed_port_is_noticed_at_once() {
     );
 }
 
+/// Hint: Which socket option lets two programs share a port, and should a server want
+/// that?
 #[test]
 fn a_port_in_use_is_a_clear_error_but_tcp_has_ports_of_its_own() {
     // Taken for TCP, and so free for UDP as far as TCP is concerned.
@@ -152,6 +161,8 @@ fn a_port_in_use_is_a_clear_error_but_tcp_has_ports_of_its_own() {
     assert!(second.errors.starts_with(&error), "{}", second.errors);
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     let client = env!("CARGO_BIN_EXE_async-udp-client");
@@ -171,6 +182,7 @@ fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     assert!(ended.errors.contains("HOST:PORT"), "{}", ended.errors);
 }
 
+/// Hint: What happens to the event loop when the program is interrupted?
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_the_server() {
@@ -180,6 +192,7 @@ fn ctrl_c_ends_the_server() {
 }
 
 /// Claim 41, by Linux's own account of the process.
+/// Hint: What does the program start for each client, and does it need to?
 #[cfg(target_os = "linux")]
 #[test]
 fn one_thread_serves_all_clients() {

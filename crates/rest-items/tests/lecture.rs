@@ -14,6 +14,7 @@ use wire::*;
 
 const README: &str = include_str!("../README.md");
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server();
@@ -33,6 +34,8 @@ fn server_and_client_print_what_the_readme_shows() {
 }
 
 /// Claim 49: HTTP is text on TCP.
+/// Hint: HTTP is lines of text; compare yours with RFC 9112, and end the connection
+/// when it is asked for.
 #[test]
 fn a_request_typed_by_hand_gets_an_answer_to_be_read() {
     let (_server, address) = start_server();
@@ -47,6 +50,7 @@ fn a_request_typed_by_hand_gets_an_answer_to_be_read() {
 }
 
 /// Claim 50: a request holds all that is needed, so either of two instances can answer.
+/// Hint: What does the server remember about a client between two requests?
 #[test]
 fn each_request_can_go_to_another_instance() {
     let (_first, first) = start_server();
@@ -58,6 +62,8 @@ fn each_request_can_go_to_another_instance() {
 }
 
 /// Claim 51: PUT and DELETE are idempotent, POST is not.
+/// Hint: What is the state after the request has come once, and after it has come
+/// twice?
 #[test]
 fn put_and_delete_twice_change_nothing_more_and_post_does() {
     let (_server, address) = start_server();
@@ -78,6 +84,7 @@ fn put_and_delete_twice_change_nothing_more_and_post_does() {
     assert_ne!(list("POST", "/items", LAMP, 201), once);
 }
 
+/// Hint: Where does the next id come from once the last item has been deleted?
 #[test]
 fn a_new_item_is_told_where_it_is_and_no_id_comes_twice() {
     let (_server, address) = start_server();
@@ -122,6 +129,7 @@ const USER: &str = r#"{
 }"#;
 
 /// Claim 52.
+/// Hint: This one is about JSON alone and asks nothing of your program.
 #[test]
 fn the_slides_user_object_survives_a_round_trip() {
     let user: User = serde_json::from_str(USER).unwrap();
@@ -135,6 +143,7 @@ fn the_slides_user_object_survives_a_round_trip() {
 }
 
 /// Claim 53, a nuance: JSON is light beside XML, and heavy beside bytes.
+/// Hint: This one is about JSON alone and asks nothing of your program.
 #[test]
 fn json_takes_several_times_the_bytes_of_a_binary_encoding() {
     let (sensor, time, celsius) = (7_u16, 1_762_500_000_u32, 21.5_f32);
@@ -151,6 +160,7 @@ fn json_takes_several_times_the_bytes_of_a_binary_encoding() {
 }
 
 /// Claim 54, a nuance: JavaScript allows more than JSON.
+/// Hint: Does your parser keep to RFC 8259, or does it forgive?
 #[test]
 fn what_javascript_allows_and_json_does_not_is_malformed() {
     let (_server, address) = start_server();
@@ -171,6 +181,7 @@ fn what_javascript_allows_and_json_does_not_is_malformed() {
 }
 
 /// Claim 55.
+/// Hint: What belongs to the path, and what comes after the question mark?
 #[test]
 fn the_slides_paths_answer_as_on_the_slide() {
     let (_server, address) = start_server();
@@ -182,6 +193,7 @@ fn the_slides_paths_answer_as_on_the_slide() {
 }
 
 /// Claim 56: the slide answers 200 with an error inside.
+/// Hint: Who reads the status of an answer and never its body?
 #[test]
 fn a_missing_item_is_404_and_not_200() {
     let (_server, address) = start_server();
@@ -193,6 +205,7 @@ fn a_missing_item_is_404_and_not_200() {
 }
 
 /// Claim 57.
+/// Hint: Which types does the contract want, and which of these values have them?
 #[test]
 fn a_wrong_type_in_the_path_or_in_the_body_is_422() {
     let (_server, address) = start_server();
@@ -230,6 +243,7 @@ fn a_wrong_type_in_the_path_or_in_the_body_is_422() {
     assert_eq!(ask(address, "GET", "/items", "").body, BOTH);
 }
 
+/// Hint: JSON has one kind of number; how many has your language?
 #[test]
 fn a_price_is_a_number_and_comes_back_as_one() {
     let (_server, address) = start_server();
@@ -248,6 +262,8 @@ fn a_price_is_a_number_and_comes_back_as_one() {
     assert!(matches!(ask(address, "POST", "/items", huge).status, 400 | 422));
 }
 
+/// Hint: Is the length counted in characters or in bytes, and what is printed of a
+/// name?
 #[test]
 fn a_name_may_be_any_text_of_1_to_100_characters() {
     let (_server, address) = start_server();
@@ -265,6 +281,8 @@ fn a_name_may_be_any_text_of_1_to_100_characters() {
 }
 
 /// Claim 58: the "database" is memory.
+/// Hint: Where are the items kept, and which socket option lets the port be bound
+/// again at once?
 #[test]
 fn a_restart_loses_the_state() {
     let (server, address) = start_server();
@@ -279,6 +297,8 @@ fn a_restart_loses_the_state() {
 
 /// Claim 59, one half; the other, a raw echo server that can do none of this, is in
 /// crates/tools/claims/tests/web.rs.
+/// Hint: How does the server find the end of one request and the beginning of the
+/// next?
 #[test]
 fn keep_alive_chunks_and_pipelining_work_without_a_line_of_ours() {
     let (_server, address) = start_server();
@@ -308,6 +328,7 @@ fn keep_alive_chunks_and_pipelining_work_without_a_line_of_ours() {
     assert!(wire.is_closed());
 }
 
+/// Hint: HEAD has the headers of GET, the length included, and nothing after them.
 #[test]
 fn head_is_get_without_the_body() {
     let (_server, address) = start_server();
@@ -324,6 +345,7 @@ fn head_is_get_without_the_body() {
     }
 }
 
+/// Hint: Which methods does this resource have, and which header tells the client?
 #[test]
 fn other_methods_are_405_and_are_told_which_are_not() {
     let (_server, address) = start_server();
@@ -351,6 +373,7 @@ fn other_methods_are_405_and_are_told_which_are_not() {
     assert!(wire.receive().status < 500);
 }
 
+/// Hint: Which method, path and body does each command stand for?
 #[test]
 fn each_verb_of_the_client_does_what_it_says() {
     let (mut server, address) = start_server();

@@ -55,6 +55,7 @@ fn read_to_end(mut connection: &TcpStream) -> Vec<u8> {
 }
 
 /// Claims 3, 17 and 47: request and reply, at the address that the socket tells.
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -65,6 +66,7 @@ fn server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p tcp-echo", &lines);
 }
 
+/// Hint: An IPv6 address stands in brackets, and its sockets are of another family.
 #[test]
 fn both_programs_work_over_ipv6() {
     let (_server, address) = start_server("[::1]:0");
@@ -74,6 +76,7 @@ fn both_programs_work_over_ipv6() {
 }
 
 /// Claims 1 and 20: the two ends know each other by the same two addresses.
+/// Hint: Which call tells the server the address of its client?
 #[test]
 fn accept_gives_the_address_that_the_client_has() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -84,6 +87,8 @@ fn accept_gives_the_address_that_the_client_has() {
 }
 
 /// Claim 4: a port is a door, of one address and one protocol.
+/// Hint: Which socket option lets two programs share a port, and should a server want
+/// that?
 #[test]
 fn the_same_door_twice_is_refused_and_another_one_is_not() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -93,9 +98,14 @@ fn the_same_door_twice_is_refused_and_another_one_is_not() {
     assert!(second.errors.contains(&format!("cannot listen on {address}")));
     start_server(&format!("[::1]:{}", address.port()));
     UdpSocket::bind(address).expect("UDP has ports of its own");
+    // The whole of 127.0.0.0/8 is this machine.
+    #[cfg(target_os = "linux")]
+    TcpStream::connect(("127.0.0.2", address.port()))
+        .expect_err("it listens on more addresses than it was told to");
 }
 
 /// Claim 6.
+/// Hint: The error should name the address, the reason, and what to try.
 #[test]
 fn a_closed_port_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -110,6 +120,8 @@ fn a_closed_port_is_a_clear_error() {
     assert!(client.errors.contains(&what), "{}", client.errors);
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     let client = env!("CARGO_BIN_EXE_tcp-client");
@@ -132,6 +144,8 @@ fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
 
 /// Claim 12: TCP has flow control. The server stops reading when its echo is not
 /// read, and then sending blocks.
+/// Hint: What does the server do with the bytes that a client sends but does not read
+/// back?
 #[test]
 fn a_writer_blocks_when_the_reader_stops() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -146,6 +160,8 @@ fn a_writer_blocks_when_the_reader_stops() {
 
 /// Claims 16, 26 and 36: the kernel connects the second client, the server lets it
 /// wait.
+/// Hint: What becomes of the second client while the server waits for the first, and
+/// afterwards?
 #[test]
 fn an_idle_client_blocks_the_next_one_which_is_then_served() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -163,6 +179,7 @@ fn an_idle_client_blocks_the_next_one_which_is_then_served() {
     }
 }
 
+/// Hint: Is the connection made before the pause, or after it?
 #[test]
 fn hold_keeps_the_connection_open_before_sending() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -181,6 +198,7 @@ fn hold_keeps_the_connection_open_before_sending() {
 
 /// Claims 18 and 22: leaving the scope closes the socket; the peer reads an empty
 /// read.
+/// Hint: What does reading return when the peer has stopped sending?
 #[test]
 fn the_end_of_one_side_is_an_empty_read_on_the_other() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -191,6 +209,7 @@ fn the_end_of_one_side_is_an_empty_read_on_the_other() {
 }
 
 /// Claim 35, by the kernel's own account of the process.
+/// Hint: Does the program wait inside a call of the system, or ask again and again?
 #[cfg(target_os = "linux")]
 #[test]
 fn waiting_in_accept_and_in_read_takes_no_cpu() {

@@ -289,6 +289,12 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
         "{}",
         client.errors
     );
+    let (long, _thread) = start_fake_server(|mut connection| {
+        let _ = connection.read(&mut [0; 100]);
+        let _ = connection.write_all(b"Hello, world and more");
+    });
+    let client = run_client(long, &[]);
+    assert_eq!(client.code, Some(1), "more than the message passes for an echo");
     let (short, _thread) = start_fake_server(|mut connection| {
         let _ = connection.read(&mut [0; 100]);
         let _ = connection.write_all(b"Hello");

@@ -84,6 +84,7 @@ fn frames(server: SocketAddr, requests: &[&str]) -> Vec<String> {
     replies_read
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn lines_server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_lines_server("127.0.0.1:0");
@@ -95,6 +96,7 @@ fn lines_server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p tcp-messages", &lines);
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn frames_server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_frames_server("127.0.0.1:0");
@@ -106,19 +108,21 @@ fn frames_server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p tcp-messages --bin frames-server", &lines);
 }
 
+/// Hint: Which line gets no reply here, or more than one?
 #[test]
 fn every_line_gets_one_reply_and_the_replies_come_in_order() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
-    let requests =
-        "list\nget a\nset a 1\nset b two words\nget b\nset a 3\nget a\nlist\n";
+    let requests = "list\nget a\nset b two words\nset a 1\nset B 2\nget b\nset a 3\nget a\nlist\n";
     let replies = lines(address, requests);
     let replies: Vec<&str> = replies.lines().collect();
     assert_eq!(replies[0], "keys");
     assert!(replies[1].starts_with("error "), "{replies:?}");
-    let rest = ["ok", "ok", "value two words", "ok", "value 3", "keys a b"];
+    let rest = ["ok", "ok", "ok", "value two words", "ok", "value 3", "keys B a b"];
     assert_eq!(replies[2..], rest);
 }
 
+/// Hint: Where does one frame end and the next begin, and how is the reply written as
+/// JSON?
 #[test]
 fn every_frame_gets_one_reply_and_the_replies_come_in_order() {
     let (_server, address) = start_frames_server("127.0.0.1:0");
@@ -127,8 +131,8 @@ fn every_frame_gets_one_reply_and_the_replies_come_in_order() {
         &[
             r#"{"do":"list"}"#,
             r#"{"do":"get","key":"a"}"#,
-            r#"{"do":"set","key":"a","value":"1"}"#,
             r#" { "value" : "two\nlines", "key" : "b c", "do" : "set" } "#,
+            r#"{"do":"set","key":"a","value":"1"}"#,
             r#"{"do":"get","key":"b c"}"#,
             r#"{"do":"list"}"#,
         ],
@@ -145,6 +149,7 @@ fn every_frame_gets_one_reply_and_the_replies_come_in_order() {
 }
 
 /// What one client keeps, another one finds.
+/// Hint: Where does the store live: in the connection, or beside all of them?
 #[test]
 fn all_clients_share_one_store() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
@@ -156,6 +161,7 @@ fn all_clients_share_one_store() {
     assert_eq!(replies, [r#"{"value":"yes"}"#]);
 }
 
+/// Hint: Take each of these lines through the grammar, space by space.
 #[test]
 fn what_is_not_a_request_is_an_error_and_the_connection_goes_on() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
@@ -169,6 +175,8 @@ fn what_is_not_a_request_is_an_error_and_the_connection_goes_on() {
     assert_eq!(*last, "keys", "a wrong request has changed the store");
 }
 
+/// Hint: Which of these is JSON, which is an object, and which has all members with
+/// the right types?
 #[test]
 fn json_that_is_not_a_request_is_an_error_and_the_connection_goes_on() {
     let (_server, address) = start_frames_server("127.0.0.1:0");
@@ -198,6 +206,7 @@ fn json_that_is_not_a_request_is_an_error_and_the_connection_goes_on() {
 }
 
 /// So that a later version can add some.
+/// Hint: What does your program do with more members than it needs?
 #[test]
 fn members_that_a_server_does_not_know_are_ignored() {
     let (_server, address) = start_frames_server("127.0.0.1:0");
@@ -205,6 +214,8 @@ fn members_that_a_server_does_not_know_are_ignored() {
     assert_eq!(replies, [r#"{"keys":[]}"#]);
 }
 
+/// Hint: Which two line ends does the grammar allow, and in which encoding are the
+/// bytes text?
 #[test]
 fn a_line_may_end_as_on_windows_and_text_need_not_be_english() {
     let (mut server, address) = start_lines_server("127.0.0.1:0");
@@ -214,6 +225,7 @@ fn a_line_may_end_as_on_windows_and_text_need_not_be_english() {
 }
 
 /// Spaces after the key belong to the value, which may be empty.
+/// Hint: Into how many parts is a line split, and is anything trimmed?
 #[test]
 fn a_value_comes_back_as_it_was_set() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
@@ -221,6 +233,8 @@ fn a_value_comes_back_as_it_was_set() {
     assert_eq!(replies, "ok\nvalue  x  y \nok\nvalue \n");
 }
 
+/// Hint: After bye, who ends which direction of the connection, and is anything else
+/// still carried out?
 #[test]
 fn quit_gets_bye_and_the_end_of_the_stream() {
     let (mut server, address) = start_lines_server("127.0.0.1:0");
@@ -236,6 +250,7 @@ fn quit_gets_bye_and_the_end_of_the_stream() {
 }
 
 /// A second client is served while the first one stays connected and says nothing.
+/// Hint: Which call waits for one client while the other wants something?
 #[test]
 fn a_client_does_not_wait_for_another_one() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
@@ -246,6 +261,7 @@ fn a_client_does_not_wait_for_another_one() {
     assert_eq!(run_frames_client(address, &[]).code, Some(0));
 }
 
+/// Hint: How many connections does the client open, and for how many requests?
 #[test]
 fn a_client_sends_all_its_requests_on_one_connection() {
     let (mut server, address) = start_lines_server("127.0.0.1:0");
@@ -260,6 +276,8 @@ fn a_client_sends_all_its_requests_on_one_connection() {
     assert_eq!(connected.count(), 1);
 }
 
+/// Hint: An error is a reply like any other to print, and not like any other for the
+/// exit status.
 #[test]
 fn a_reply_that_says_error_is_printed_and_exits_with_1() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
@@ -275,6 +293,7 @@ fn a_reply_that_says_error_is_printed_and_exits_with_1() {
 }
 
 /// A line end in a request would be two requests, and their replies one too many.
+/// Hint: What would the server take a request for that has a line end in it?
 #[test]
 fn the_lines_client_refuses_a_request_with_a_line_end_and_frames_may_have_one() {
     let (_server, address) = start_lines_server("127.0.0.1:0");
@@ -290,6 +309,8 @@ fn the_lines_client_refuses_a_request_with_a_line_end_and_frames_may_have_one() 
     );
 }
 
+/// Hint: A name can stand for several addresses of both families, and the first one
+/// need not answer.
 #[test]
 fn all_programs_work_over_ipv6_and_a_name_is_looked_up() {
     let (_lines, address) = start_lines_server("[::1]:0");
@@ -309,6 +330,8 @@ fn all_programs_work_over_ipv6_and_a_name_is_looked_up() {
 
 /// The client writes requests as the grammar says, before it reads: here a server of
 /// the test's own reads all three before it answers the first.
+/// Hint: Does the client wait for a reply before it sends the next request, and are
+/// the bytes those of the grammar?
 #[test]
 fn the_clients_send_what_the_protocol_says() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

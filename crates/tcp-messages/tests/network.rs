@@ -606,8 +606,11 @@ fn the_store_takes_a_hundred_keys_of_32_bytes_and_no_more() {
     assert_eq!(replies[..2], ["ok", "value new"]);
     assert_eq!(replies[2].split(' ').count(), 101);
     assert!(replies[2].len() < 4096);
-    let long = format!("set {}x 1\n", key(7));
-    assert!(is_error(&lines(address, long)[0]), "a key of 33 bytes");
+    let (_server, address) = LINES.start();
+    for long in [key(7) + "x", "é".repeat(17)] {
+        let replies = lines(address, format!("set {long} 1\n"));
+        assert!(is_error(&replies[0]), "a key of more than 32 bytes: {long}");
+    }
 }
 
 /// A control character in a key takes six bytes in JSON.
@@ -624,13 +627,16 @@ fn the_store_behind_frames_takes_a_hundred_keys_and_a_list_of_them_fits_a_frame(
     let replies = frames(address, &(0..100).flat_map(set).collect::<Vec<_>>());
     assert_eq!(replies, [r#"{"ok":true}"#; 100]);
     let more = r#"{"do":"set","key":"more","value":""}"#;
-    let long = format!(r#"{{"do":"set","key":"{}","value":""}}"#, "x".repeat(33));
-    let empty = r#"{"do":"set","key":"","value":""}"#;
-    let sent = [frame(more), frame(long), frame(empty), set(7), frame(LIST)].concat();
-    let replies = frames(address, &sent);
-    assert!(replies[..3].iter().all(|reply| is_error(reply)), "{replies:?}");
-    assert_eq!(replies[3], r#"{"ok":true}"#);
-    assert_eq!(replies[4].matches(&control).count(), 100);
+    let replies = frames(address, &[frame(more), set(7), frame(LIST)].concat());
+    assert!(is_error(&replies[0]), "{replies:?}");
+    assert_eq!(replies[1], r#"{"ok":true}"#);
+    assert_eq!(replies[2].matches(&control).count(), 100);
+    let (_server, address) = FRAMES.start();
+    for wrong in ["x".repeat(33), "é".repeat(17), String::new()] {
+        let set = frame(format!(r#"{{"do":"set","key":"{wrong}","value":""}}"#));
+        let replies = frames(address, &set);
+        assert!(is_error(&replies[0]), "a key of {} bytes", wrong.len());
+    }
 }
 
 /// Hint: What is kept beside the keys and the values themselves?

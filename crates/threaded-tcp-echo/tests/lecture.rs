@@ -54,6 +54,7 @@ fn threads(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/task", program.child.id())).unwrap().count()
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -68,6 +69,7 @@ fn server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p threaded-tcp-echo", &lines);
 }
 
+/// Hint: An IPv6 address stands in brackets, and its sockets are of another family.
 #[test]
 fn both_programs_work_over_ipv6() {
     let (_server, address) = start_server("[::1]:0");
@@ -77,6 +79,7 @@ fn both_programs_work_over_ipv6() {
 }
 
 /// Claim 6.
+/// Hint: The error should name the address, the reason, and what to try.
 #[test]
 fn a_closed_port_is_a_clear_error() {
     // Bound but not listening: the port is taken, and closed.
@@ -91,6 +94,7 @@ fn a_closed_port_is_a_clear_error() {
     assert!(client.errors.contains(&what), "{}", client.errors);
 }
 
+/// Hint: The error should name the address and the reason.
 #[test]
 fn a_port_in_use_is_a_clear_error() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -101,6 +105,8 @@ fn a_port_in_use_is_a_clear_error() {
     assert!(second.errors.starts_with(&error), "{}", second.errors);
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     let client = env!("CARGO_BIN_EXE_threaded-tcp-client");
@@ -128,6 +134,7 @@ fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
 }
 
 /// Claim 37.
+/// Hint: How many threads are there, and when does each of them end?
 #[cfg(target_os = "linux")]
 #[test]
 fn each_client_has_a_thread_of_its_own() {
@@ -138,6 +145,7 @@ fn each_client_has_a_thread_of_its_own() {
     assert_eq!(threads(&server), 51);
 }
 
+/// Hint: Which of these clients has to wait for another one, and in which call?
 #[test]
 fn a_hundred_clients_at_once_are_all_served() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -147,6 +155,7 @@ fn a_hundred_clients_at_once_are_all_served() {
     assert_eq!(client.output.iter().filter(echoed).count(), 100);
 }
 
+/// Hint: What counts the clients that are served, and when does it count one less?
 #[test]
 fn a_client_that_comes_when_max_clients_are_served_waits_for_one_to_leave() {
     let path = env!("CARGO_BIN_EXE_threaded-tcp-server");

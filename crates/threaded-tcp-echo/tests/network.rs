@@ -115,6 +115,23 @@ fn an_idle_a_resetting_and_a_never_reading_client_harm_nobody_else() {
     assert_eq!(echo(&idle, b"me too"), b"me too");
 }
 
+/// Hint: A connection can end in more than one way; which of them gives the place
+/// back?
+/// Wiretap: --cut-after 5B
+#[test]
+fn a_client_that_resets_gives_its_place_back() {
+    let path = env!("CARGO_BIN_EXE_threaded-tcp-server");
+    let mut server = Program::start(path, &["127.0.0.1:0", "--max-clients", "1"]);
+    let address = server.address("Threaded TCP server listening on ");
+    for _ in 0..3 {
+        let resetting = connect(address);
+        echo(&resetting, b"half a mess");
+        // Closing with nothing to linger for sends a reset instead of an orderly end.
+        SockRef::from(&resetting).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(run_client(address, &[]).code, Some(0), "no place was given back");
+}
+
 /// Nobody reads what the server prints, as in `threaded-tcp-server | head -1`. In
 /// Rust printing then panics, and ends the thread that serves the client.
 /// Hint: What happens to the count of the clients when the thread of one of them
@@ -303,6 +320,12 @@ fn the_client_reports_a_wrong_a_short_and_an_endless_reply() {
         "{}",
         client.errors
     );
+    let (long, _thread) = start_fake_server(|mut connection| {
+        let _ = connection.read(&mut [0; 100]);
+        let _ = connection.write_all(b"Hello, world and more");
+    });
+    let client = run_client(long, &[]);
+    assert_eq!(client.code, Some(1), "more than the message passes for an echo");
     let (short, _thread) = start_fake_server(|mut connection| {
         let _ = connection.read(&mut [0; 100]);
         let _ = connection.write_all(b"Hello");

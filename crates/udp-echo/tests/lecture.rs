@@ -40,6 +40,7 @@ fn receive(socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     buffer[..length].to_vec()
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_client_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -50,6 +51,7 @@ fn server_and_client_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p udp-echo", &lines);
 }
 
+/// Hint: An IPv6 address stands in brackets, and its sockets are of another family.
 #[test]
 fn both_programs_work_over_ipv6() {
     let (_server, address) = start_server("[::1]:0");
@@ -58,6 +60,7 @@ fn both_programs_work_over_ipv6() {
 }
 
 /// Claims 28, 29 and 33: one socket for all; each sender has a port of its own.
+/// Hint: Where does the server learn to whom a datagram is to be answered?
 #[test]
 fn two_clients_at_once_get_their_own_replies() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -77,6 +80,7 @@ fn two_clients_at_once_get_their_own_replies() {
 }
 
 /// Claim 30: each send is one receive, unlike on a TCP stream.
+/// Hint: How many datagrams does one receive return?
 #[test]
 fn two_sends_are_two_receives() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -90,6 +94,8 @@ fn two_sends_are_two_receives() {
 }
 
 /// Claims 7 and 34: sending to nobody succeeds, so only time can tell.
+/// Hint: Nothing tells a client that a datagram was lost; what can it do instead of
+/// waiting for ever?
 #[test]
 fn without_an_answer_the_client_tries_three_times_and_gives_up() {
     let silent = bind("127.0.0.1:0");
@@ -109,6 +115,8 @@ fn without_an_answer_the_client_tries_three_times_and_gives_up() {
     assert!(client.errors.contains(hint), "{}", client.errors);
 }
 
+/// Hint: Which socket option lets two programs share a port, and should a server want
+/// that?
 #[test]
 fn a_port_in_use_is_a_clear_error_but_tcp_has_ports_of_its_own() {
     // Taken for TCP, and so free for UDP as far as TCP is concerned.
@@ -121,6 +129,8 @@ fn a_port_in_use_is_a_clear_error_but_tcp_has_ports_of_its_own() {
     assert!(second.errors.starts_with(&error), "{}", second.errors);
 }
 
+/// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
+/// fails afterwards.
 #[test]
 fn what_clap_rejects_exits_with_2_and_whatever_else_fails_with_1() {
     let client = env!("CARGO_BIN_EXE_udp-client");

@@ -4,6 +4,8 @@
 mod program;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use program::{Ended, PATIENCE, Program};
 
@@ -218,6 +220,23 @@ fn the_client_ignores_strangers_and_refuses_a_wrong_echo() {
         "{}",
         client.errors
     );
+}
+
+/// Hint: Does a datagram from a stranger begin the waiting anew?
+/// Wiretap: --udp
+#[test]
+fn strangers_who_keep_sending_do_not_keep_the_client() {
+    let (silent, stranger) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+    let mut client = start_client(silent.local_addr().unwrap(), &["truth"]);
+    let (_, peer) = silent.recv_from(&mut [0; 100]).unwrap();
+    let start = Instant::now();
+    while client.is_running() && start.elapsed() < PATIENCE {
+        // Often enough that no second goes by without one.
+        let _ = stranger.send_to(b"lies", peer);
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert!(!client.is_running(), "it waits for as long as a stranger sends");
+    assert_eq!(client.end().code, Some(1));
 }
 
 /// Hint: What would the terminal do with these characters if they were printed as

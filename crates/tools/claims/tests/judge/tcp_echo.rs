@@ -53,7 +53,10 @@ pub const FIXTURES: Fixtures = Fixtures {
             &["the client reports a wrong a short and an endless reply"],
         ),
     ],
-    in_python: &[python("tcp-server", "tcp_server.py", &[])],
+    in_python: &[
+        python("tcp-server", "tcp_server.py", &[]),
+        python("tcp-client", "tcp_client.py", &[]),
+    ],
 };
 
 #[test]

@@ -44,8 +44,20 @@ pub const FIXTURES: Fixtures = Fixtures {
             ["if peer != server", "if peer.port() == 0"],
             &["the client ignores strangers and refuses a wrong echo"],
         ),
+        // It waits until strangers have been silent for a second.
+        patch(
+            "udp-client",
+            [
+                "if peer != server => hint = ignore(peer)",
+                "if peer != server => while matches!(socket.peek_from(&mut buffer), Ok((_, peer)) if peer != server) { hint = ignore(socket.recv_from(&mut buffer)?.1); }",
+            ],
+            &["strangers who keep sending do not keep the client"],
+        ),
     ],
-    in_python: &[python("udp-server", "udp_server.py", &[])],
+    in_python: &[
+        python("udp-server", "udp_server.py", &[]),
+        python("udp-client", "udp_client.py", &[]),
+    ],
 };
 
 #[test]

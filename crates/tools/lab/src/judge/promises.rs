@@ -70,7 +70,10 @@ fn labelled(comment: &[&str], label: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Promise, parse};
+    use std::fs;
+
+    use super::{Promise, parse, read};
+    use crate::scene::root;
 
     #[test]
     fn a_test_is_a_promise_and_its_comment_may_help() {
@@ -88,5 +91,28 @@ mod tests {
         };
         assert_eq!(*first, expected);
         assert_eq!((&*second.sentence, &second.hint), ("it ends", &None));
+    }
+
+    /// A hint is one sentence, and says where to look.
+    #[test]
+    fn every_promise_of_the_examples_has_a_hint() {
+        let mut hints = 0;
+        for folder in fs::read_dir(root().join("crates")).unwrap() {
+            let tests = folder.unwrap().path().join("tests");
+            for path in ["lecture.rs", "network.rs"].map(|file| tests.join(file)) {
+                for promise in read(&path).unwrap_or_default() {
+                    let place = format!("{}: {}", path.display(), promise.name);
+                    let hint =
+                        promise.hint.unwrap_or_else(|| panic!("{place}: no hint"));
+                    assert!(hint.ends_with(['.', '?']), "{place}: {hint}");
+                    assert!(
+                        !hint.contains(". ") && !hint.contains("? "),
+                        "{place}: more than one sentence: {hint}"
+                    );
+                    hints += 1;
+                }
+            }
+        }
+        assert!(hints > 200, "{hints}");
     }
 }

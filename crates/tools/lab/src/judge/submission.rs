@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -120,9 +120,11 @@ impl Submission {
             );
         };
         ensure!(
-            !address.ends_with(default_port) && parsed.port() != 0,
+            parsed.ip() == Ipv4Addr::LOCALHOST
+                && !address.ends_with(default_port)
+                && parsed.port() != 0,
             "it was told to listen on 127.0.0.1:0, any free port, and says {address}: \
-             does it use its first argument, and print the port that it really has?"
+             does it use its first argument, and print where it really listens?"
         );
         if tcp && let Err(error) = TcpStream::connect_timeout(&parsed, PATIENCE) {
             bail!(
