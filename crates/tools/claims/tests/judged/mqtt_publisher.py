@@ -59,7 +59,12 @@ parser.add_argument("--count", type=int)
 args = parser.parse_args()
 
 connected = threading.Event()
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+client = mqtt.Client(
+    mqtt.CallbackAPIVersion.VERSION2,
+    client_id=f"publisher{random.getrandbits(32):08x}",
+    clean_session=args.qos < 2,
+    protocol=mqtt.MQTTv311,
+)
 if args.username:
     client.username_pw_set(args.username, args.password)
 client.on_connect = on_connect

@@ -53,6 +53,7 @@ try:
 except KeyboardInterrupt:
     pass
 socket.disable_monitor()
+monitor.close()
 socket.close()
 begin = time.monotonic()
 context.term()  # Returns when all has left, or when that takes too long.
