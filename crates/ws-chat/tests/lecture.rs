@@ -39,9 +39,15 @@ fn headers_as_shown(lines: &[String]) -> Vec<String> {
         let is_it = |line: &&String| {
             line.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name))
         };
-        let line = lines.iter().find(is_it).unwrap_or_else(|| panic!("no line {name}"));
-        let is_fixed = !["-key", "-accept", "date"].iter().any(|it| name.ends_with(it));
-        if is_fixed { [name, &line[name.len()..]].concat() } else { shown.to_string() }
+        let line =
+            lines.iter().find(is_it).unwrap_or_else(|| panic!("no line {name}"));
+        let is_fixed =
+            !["-key", "-accept", "date"].iter().any(|it| name.ends_with(it));
+        if is_fixed {
+            [name, &line[name.len()..]].concat()
+        } else {
+            shown.to_string()
+        }
     };
     let head = README.lines().filter(is_head).map(same);
     let rest = lines.iter().filter(|line| !is_head(&line.as_str())).cloned();

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::{env, process, thread};
 
@@ -63,6 +64,18 @@ impl Drop for Topic {
             peer.publish(&topic, b"", 1, RETAIN);
         }
     }
+}
+
+/// The command of a program, or of the one that is judged, for what `Program` cannot do.
+pub fn command(path: &str) -> Command {
+    let variable =
+        if path == PUBLISHER { "MQTT_PUBLISHER" } else { "MQTT_SUBSCRIBER" };
+    let judged =
+        env::var(variable).map(|command| shell_words::split(&command).unwrap());
+    let words = judged.unwrap_or_else(|_| vec![path.to_string()]);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 pub fn start(path: &str, url: &str, topic: &str, more: &[&str]) -> Program {

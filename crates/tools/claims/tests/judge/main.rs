@@ -138,7 +138,8 @@ impl Fixtures {
         expect("our programs", &[], &our_programs(self.example));
         for Python { program, file, breaks } in self.in_python {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judged");
-            let command = format!("python3 {}", folder.join(file).display());
+            let command =
+                format!("{} {}", interpreter(), folder.join(file).display());
             expect(file, breaks, &[(program.to_string(), command)]);
         }
         for (number, patch) in self.patches.iter().enumerate() {
@@ -148,6 +149,14 @@ impl Fixtures {
         }
         assert!(wrong.is_empty(), "{}:\n{}", self.example, wrong.join("\n"));
     }
+}
+
+/// A Python that has the libraries which the programs in tests/judged use.
+fn interpreter() -> String {
+    const PACKAGES: [&str; 4] =
+        ["websockets==17.4", "paho-mqtt==2.2.0", "pika==1.4.4", "pyzmq==27.3.0"];
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judged");
+    brokers::python::environment(&folder, &PACKAGES).unwrap().display().to_string()
 }
 
 fn our_programs(example: &str) -> Vec<(String, String)> {
