@@ -214,12 +214,13 @@ fn what_cannot_be_printed_is_not_acknowledged() {
 /// Wiretap: --as mqtt
 #[test]
 fn a_broker_that_refuses_is_told_by_its_own_reason() {
+    // Each library has words of its own for them, and these in common.
     let reasons = [
-        (1, "Unacceptable Protocol Version"),
-        (2, "Client Identifier Rejected"),
-        (3, "Server Unavailable"),
-        (4, "Bad User Name or Password"),
-        (5, "Not Authorized"),
+        (1, "protocol version"),
+        (2, "client identifier"),
+        (3, "server unavailable"),
+        (4, "bad user name or password"),
+        (5, "not authorized"),
     ];
     for program in BOTH {
         let start = |(code, reason)| {
@@ -229,7 +230,8 @@ fn a_broker_that_refuses_is_told_by_its_own_reason() {
         for (program, reason) in reasons.map(start) {
             let ended = program.end();
             assert_eq!((ended.code, ended.output.len()), (Some(1), 0));
-            assert!(ended.errors.ends_with(&format!("refuses: {reason}")));
+            let why = ended.errors.rsplit_once("refuses: ").expect("its reason").1;
+            assert!(why.to_lowercase().contains(reason), "{why}");
         }
     }
 }
@@ -426,7 +428,8 @@ fn a_name_and_a_password_are_sent_to_the_broker() {
         command.env("MQTT_USERNAME", "ana").env("MQTT_PASSWORD", "s3cret");
         let ended = command.output().unwrap();
         assert_eq!(ended.status.code(), Some(1));
-        assert!(String::from_utf8_lossy(&ended.stderr).contains("Not Authorized"));
+        let errors = String::from_utf8_lossy(&ended.stderr).to_lowercase();
+        assert!(errors.contains("not authorized"), "{errors}");
         let help = command.arg("--help").output().unwrap().stdout;
         let help = String::from_utf8(help).unwrap();
         assert!(help.contains("MQTT_PASSWORD") && !help.contains("s3cret"), "{help}");

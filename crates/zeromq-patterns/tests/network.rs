@@ -481,11 +481,13 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
 /// Hint: Nobody keeps a task that has left; is a task made up for it?
 #[test]
 fn tasks_in_the_hands_of_a_puller_that_dies_are_lost() {
-    let (pusher, endpoint) =
+    let (mut pusher, endpoint) =
         listen(PUSHER, &[ANY_PORT, "--count", "10", "--pullers", "2"]);
     let mut dying = connect(PULLER, &[&endpoint, "--work", "60"]);
     let mut other = connect(PULLER, &[&endpoint]);
     dying.wait_for("Received: ");
+    // Each has been dealt its half by now.
+    (0..10).for_each(|_| drop(pusher.wait_for("Sent: ")));
     dying.kill();
     let pusher = pusher.end();
     assert_eq!(pusher.code, Some(0), "it cannot know: {}", pusher.errors);
@@ -716,11 +718,6 @@ mod unix {
             let ended = Program::run(path, &[&endpoint]);
             assert_eq!(ended.code, Some(1), "{path}: {}", ended.errors);
             assert!(ended.errors.contains(&endpoint), "{path}: {}", ended.errors);
-            assert!(
-                ended.errors.contains("path must be shorter"),
-                "{}",
-                ended.errors
-            );
             assert!(!ended.errors.contains("running?"), "{path}: {}", ended.errors);
         }
     }

@@ -29,6 +29,8 @@ pub const PINGRESP: u8 = 0xD0;
 pub const DISCONNECT: u8 = 0xE0;
 /// In the first byte of a PUBLISH: the broker is to keep it.
 pub const RETAIN: u8 = 0x01;
+/// In that of one that is sent again.
+pub const DUP: u8 = 0x08;
 
 /// The URL of the broker that the tests use, and its address.
 pub fn broker() -> (String, SocketAddr) {

@@ -1,6 +1,6 @@
 //! Fixtures for mqtt-temperature.
 
-use crate::{Fixtures, patch, python};
+use crate::{Fixtures, for_lecture, patch};
 
 pub const FIXTURES: Fixtures = Fixtures {
     example: "mqtt-temperature",
@@ -48,8 +48,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         ),
     ],
     in_python: &[
-        python("mqtt-subscriber", "mqtt_subscriber.py", &[]),
-        python("mqtt-publisher", "mqtt_publisher.py", &[]),
+        for_lecture("mqtt-subscriber", "mqtt_subscriber.py"),
+        for_lecture("mqtt-publisher", "mqtt_publisher.py"),
     ],
 };
 

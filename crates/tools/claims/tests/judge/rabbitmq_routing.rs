@@ -1,6 +1,6 @@
 //! Fixtures for rabbitmq-routing.
 
-use crate::{Fixtures, patch, python};
+use crate::{Fixtures, for_lecture, patch};
 
 pub const FIXTURES: Fixtures = Fixtures {
     example: "rabbitmq-routing",
@@ -44,8 +44,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         ),
     ],
     in_python: &[
-        python("rabbitmq-subscriber", "rabbitmq_subscriber.py", &[]),
-        python("rabbitmq-publisher", "rabbitmq_publisher.py", &[]),
+        for_lecture("rabbitmq-subscriber", "rabbitmq_subscriber.py"),
+        for_lecture("rabbitmq-publisher", "rabbitmq_publisher.py"),
     ],
 };
 

@@ -1,6 +1,6 @@
 //! Fixtures for rabbitmq-tasks.
 
-use crate::{Fixtures, patch, python};
+use crate::{Fixtures, for_lecture, patch};
 
 pub const FIXTURES: Fixtures = Fixtures {
     example: "rabbitmq-tasks",
@@ -56,8 +56,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         ),
     ],
     in_python: &[
-        python("rabbitmq-worker", "rabbitmq_worker.py", &[]),
-        python("rabbitmq-producer", "rabbitmq_producer.py", &[]),
+        for_lecture("rabbitmq-worker", "rabbitmq_worker.py"),
+        for_lecture("rabbitmq-producer", "rabbitmq_producer.py"),
     ],
 };
 

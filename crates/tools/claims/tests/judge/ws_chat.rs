@@ -1,6 +1,6 @@
 //! Fixtures for ws-chat.
 
-use crate::{Fixtures, patch, python};
+use crate::{Fixtures, for_lecture, patch};
 
 pub const FIXTURES: Fixtures = Fixtures {
     example: "ws-chat",
@@ -65,8 +65,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         ),
     ],
     in_python: &[
-        python("ws-server", "ws_server.py", &[]),
-        python("ws-client", "ws_client.py", &[]),
+        for_lecture("ws-server", "ws_server.py"),
+        for_lecture("ws-client", "ws_client.py"),
     ],
 };
 

@@ -1,6 +1,6 @@
 //! Fixtures for zeromq-patterns.
 
-use crate::{Fixtures, patch, python};
+use crate::{Fixtures, for_lecture, patch};
 
 pub const FIXTURES: Fixtures = Fixtures {
     example: "zeromq-patterns",
@@ -67,12 +67,12 @@ pub const FIXTURES: Fixtures = Fixtures {
         ),
     ],
     in_python: &[
-        python("zeromq-replier", "zeromq_replier.py", &[]),
-        python("zeromq-requester", "zeromq_requester.py", &[]),
-        python("zeromq-publisher", "zeromq_publisher.py", &[]),
-        python("zeromq-subscriber", "zeromq_subscriber.py", &[]),
-        python("zeromq-pusher", "zeromq_pusher.py", &[]),
-        python("zeromq-puller", "zeromq_puller.py", &[]),
+        for_lecture("zeromq-replier", "zeromq_replier.py"),
+        for_lecture("zeromq-requester", "zeromq_requester.py"),
+        for_lecture("zeromq-publisher", "zeromq_publisher.py"),
+        for_lecture("zeromq-subscriber", "zeromq_subscriber.py"),
+        for_lecture("zeromq-pusher", "zeromq_pusher.py"),
+        for_lecture("zeromq-puller", "zeromq_puller.py"),
     ],
 };
 

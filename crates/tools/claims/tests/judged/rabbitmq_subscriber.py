@@ -40,16 +40,19 @@ def print_messages(connection):
 def run():
     again, pause = False, 0.5
     while True:
+        lost = None
         try:
             with pika.BlockingConnection(parameters) as connection:
-                again, pause = True, 0.5
+                again, pause, lost = True, 0.5, LOST
                 print_messages(connection)
         except ChannelClosedByBroker as error:
             sys.exit(f"Error: {error.reply_text}")
         except AMQPError as error:
+            why = f"cannot connect to {place}: {error!r}"
             if not again:
-                sys.exit(f"Error: cannot connect to {place}: {error!r}")
-            print(LOST, file=sys.stderr)
+                sys.exit(f"Error: {why}")
+            lost = lost or why
+        print(lost, file=sys.stderr)
         time.sleep(pause)
         pause = min(2 * pause, 8)
 

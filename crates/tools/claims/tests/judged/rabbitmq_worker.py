@@ -9,6 +9,8 @@ import unicodedata
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+LOST = "Lost the broker: connecting again"
+
 sys.stdout.reconfigure(line_buffering=True)
 
 
@@ -51,16 +53,19 @@ def do_tasks(connection):
 def run():
     again, pause = False, 0.5
     while True:
+        lost = None
         try:
             with pika.BlockingConnection(parameters) as connection:
-                again, pause = True, 0.5
+                again, pause, lost = True, 0.5, LOST
                 do_tasks(connection)
         except ChannelClosedByBroker as error:
             sys.exit(f"Error: {error.reply_text}")
         except AMQPError as error:
+            why = f"cannot connect to {place}: {error!r}"
             if not again:
-                sys.exit(f"Error: cannot connect to {place}: {error!r}")
-            print("Lost the broker: connecting again", file=sys.stderr)
+                sys.exit(f"Error: {why}")
+            lost = lost or why
+        print(lost, file=sys.stderr)
         time.sleep(pause)
         pause = min(2 * pause, 8)
 
