@@ -307,7 +307,9 @@ fn a_client_that_comes_from_another_address_gets_what_was_queued() {
     let mut there = connect([127, 0, 0, 2]);
     assert!(there.session_present);
     for text in published(&publisher.output) {
-        assert_eq!(there.message(&topic.0), (PUBLISH | 2, text));
+        let (kind, message) = there.message(&topic.0);
+        // One that was on its way when the first connection ended is a repetition (DUP).
+        assert_eq!((kind & !DUP, message), (PUBLISH | 2, text));
     }
     drop(there);
     drop(Peer::connect(&name)); // A clean session ends the other.

@@ -66,6 +66,16 @@ fn many_batches_of_tasks_are_each_confirmed_once_and_in_the_queue_once() {
     }
 }
 
+/// A durable queue is kept when the broker restarts, but only persistent tasks are in it.
+/// Hint: AMQP has a delivery mode of each message.
+#[test]
+fn each_task_is_sent_as_a_persistent_message() {
+    let queue = Queue::new("persistent");
+    assert_eq!(queue.produce(&["task"]).code, Some(0));
+    let (properties, _) = queue.amqp.get_whole(&queue.name).unwrap();
+    assert_eq!(properties.delivery_mode(), Some(2));
+}
+
 /// Claim 87.
 #[test]
 fn producer_and_worker_need_not_run_at_the_same_time() {

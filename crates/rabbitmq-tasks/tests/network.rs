@@ -23,7 +23,8 @@ use program::{Ended, PATIENCE, Program};
 fn assert_fails(ended: &Ended, error: &str) {
     assert_eq!((ended.code, &*ended.output.concat()), (Some(1), ""));
     assert!(ended.errors.contains(error), "no '{error}' in: {}", ended.errors);
-    assert_eq!(ended.errors.matches("Error: ").count(), 1, "{}", ended.errors);
+    let told = ended.errors.lines().filter(|line| line.starts_with("Error: "));
+    assert_eq!(told.count(), 1, "{}", ended.errors);
 }
 
 /// Claim 89: `Sent` means confirmed. Here the broker has the task, and its confirm does
@@ -295,7 +296,7 @@ fn a_worker_whose_output_nobody_reads_any_more_does_not_end_in_silence() {
     let mut errors = String::new();
     worker.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert!(!worker.wait().unwrap().success());
-    assert!(errors.contains("panicked"), "it ended without a word: {errors}");
+    assert!(!errors.is_empty(), "it ended without a word");
 }
 
 /// Hint: Bytes need not be text; what would the terminal do with them?
@@ -305,8 +306,9 @@ fn any_bytes_are_a_task_and_none_of_them_steers_the_terminal() {
     let queue = Queue::new("bytes");
     let mut worker = queue.start_worker("0");
     let publish = |bytes: &[u8]| queue.amqp.publish("", &queue.name, bytes);
-    publish(b"\xff\xfe\x1b[2J \xc3\xa7\r\n");
-    let shown = "\u{fffd}\u{fffd}\u{fffd}[2J ç\u{fffd}\u{fffd}";
+    // The last character does what ESC [ does, and is not of ASCII.
+    publish(b"\xff\xfe\x1b[2J \xc3\xa7\r\n\xc2\x9b");
+    let shown = "\u{fffd}\u{fffd}\u{fffd}[2J ç\u{fffd}\u{fffd}\u{fffd}";
     assert_eq!(worker.wait_for("Done: "), shown);
     publish(&vec![b'x'; 300_000]);
     assert_eq!(worker.wait_for("Done: "), "x".repeat(200));

@@ -148,9 +148,9 @@ fn a_message_in_single_bytes_is_one_and_two_in_one_write_are_two() {
 fn what_is_not_text_cannot_steer_the_terminal_and_comes_back_unchanged() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
     let mut peer = dial_as(&endpoint, "REQ");
-    let odd = request(&[b"\xff\x1b[2J", b"", "Ol\u{e1}\n".as_bytes()]);
+    let odd = request(&[b"\xff\x1b[2J", b"", "Ol\u{e1}\n\u{9b}".as_bytes()]);
     peer.write_all(&odd).unwrap();
-    let shown = "\u{fffd}\u{fffd}[2J |  | Olá\u{fffd}";
+    let shown = "\u{fffd}\u{fffd}[2J |  | Olá\u{fffd}\u{fffd}";
     assert_eq!(replier.wait_for("Received request: "), shown);
     let mut reply = vec![0; odd.len()];
     peer.read_exact(&mut reply).unwrap();
@@ -304,6 +304,55 @@ fn a_subscriber_connects_again_when_the_publisher_sends_garbage_or_hangs_up() {
     assert_eq!(subscriber.wait_for("Received: "), "two");
 }
 
+/// What nobody wants does not even cross the network.
+/// Hint: Who filters, the publisher or the subscriber?
+/// Wiretap: --as zmtp
+#[test]
+fn a_subscriber_tells_the_publisher_which_topic_it_wants() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let topic = ["--topic", "myhome/k"];
+    let _subscriber =
+        Program::start(SUBSCRIBER, &[&[&*endpoint], &topic[..]].concat());
+    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    let wanted = b"\0\x09\x01myhome/k";
+    let mut told = [0; 11];
+    peer.read_exact(&mut told).unwrap();
+    assert_eq!(told, *wanted, "{}", String::from_utf8_lossy(&told));
+}
+
+/// Hint: What a peer sent may hold any bytes; what would the terminal do with them?
+/// Wiretap: --as zmtp --hex
+#[test]
+fn what_a_publisher_or_a_pusher_sends_cannot_steer_the_terminal() {
+    for (path, kind) in [(SUBSCRIBER, "PUB"), (PULLER, "PUSH")] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+        let mut program = Program::start(path, &[&endpoint]);
+        let mut peer = shake_hands(listener.accept().unwrap().0, kind);
+        program.wait_for("Connected to ");
+        peer.write_all(b"\x01\x05\xff\x1b[2J\0\x07Ol\xc3\xa1\n\xc2\x9b").unwrap();
+        let shown = "\u{fffd}\u{fffd}[2J | Ol\u{e1}\u{fffd}\u{fffd}";
+        assert_eq!(program.wait_for("Received: "), shown);
+    }
+}
+
+/// To show messages is what a subscriber is for; the other programs may cut long ones.
+/// Hint: The message is what the person wants to read.
+#[test]
+fn a_subscriber_shows_a_long_message_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
+    let mut subscriber = Program::start(SUBSCRIBER, &[&endpoint]);
+    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    subscriber.wait_for("Connected to ");
+    let long = "x".repeat(10_000);
+    // A long frame: its length has 8 bytes.
+    let head = [&[2][..], &(long.len() as u64).to_be_bytes()].concat();
+    peer.write_all(&[&head, long.as_bytes()].concat()).unwrap();
+    assert_eq!(subscriber.wait_for("Received: "), long);
+}
+
 /// Hint: Where are the messages kept that one subscriber does not take?
 #[test]
 fn a_subscriber_that_reads_nothing_harms_nobody_else() {
@@ -432,11 +481,13 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
 /// Hint: Nobody keeps a task that has left; is a task made up for it?
 #[test]
 fn tasks_in_the_hands_of_a_puller_that_dies_are_lost() {
-    let (pusher, endpoint) =
+    let (mut pusher, endpoint) =
         listen(PUSHER, &[ANY_PORT, "--count", "10", "--pullers", "2"]);
     let mut dying = connect(PULLER, &[&endpoint, "--work", "60"]);
     let mut other = connect(PULLER, &[&endpoint]);
     dying.wait_for("Received: ");
+    // Each has been dealt its half by now.
+    (0..10).for_each(|_| drop(pusher.wait_for("Sent: ")));
     dying.kill();
     let pusher = pusher.end();
     assert_eq!(pusher.code, Some(0), "it cannot know: {}", pusher.errors);
@@ -667,11 +718,6 @@ mod unix {
             let ended = Program::run(path, &[&endpoint]);
             assert_eq!(ended.code, Some(1), "{path}: {}", ended.errors);
             assert!(ended.errors.contains(&endpoint), "{path}: {}", ended.errors);
-            assert!(
-                ended.errors.contains("path must be shorter"),
-                "{}",
-                ended.errors
-            );
             assert!(!ended.errors.contains("running?"), "{path}: {}", ended.errors);
         }
     }

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::{env, process, thread};
 
@@ -28,6 +29,8 @@ pub const PINGRESP: u8 = 0xD0;
 pub const DISCONNECT: u8 = 0xE0;
 /// In the first byte of a PUBLISH: the broker is to keep it.
 pub const RETAIN: u8 = 0x01;
+/// In that of one that is sent again.
+pub const DUP: u8 = 0x08;
 
 /// The URL of the broker that the tests use, and its address.
 pub fn broker() -> (String, SocketAddr) {
@@ -63,6 +66,18 @@ impl Drop for Topic {
             peer.publish(&topic, b"", 1, RETAIN);
         }
     }
+}
+
+/// The command of a program, or of the one that is judged, for what `Program` cannot do.
+pub fn command(path: &str) -> Command {
+    let variable =
+        if path == PUBLISHER { "MQTT_PUBLISHER" } else { "MQTT_SUBSCRIBER" };
+    let judged =
+        env::var(variable).map(|command| shell_words::split(&command).unwrap());
+    let words = judged.unwrap_or_else(|_| vec![path.to_string()]);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 pub fn start(path: &str, url: &str, topic: &str, more: &[&str]) -> Program {

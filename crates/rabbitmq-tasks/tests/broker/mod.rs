@@ -93,10 +93,15 @@ impl Amqp {
 
     /// Takes a message out of the queue.
     pub fn get(&self, queue: &str) -> Option<String> {
+        Some(String::from_utf8(self.get_whole(queue)?.1).unwrap())
+    }
+
+    /// The same, with what its sender says of it.
+    pub fn get_whole(&self, queue: &str) -> Option<(BasicProperties, Vec<u8>)> {
         let mut get = BasicGetArguments::new(queue);
         let message = self.channel().basic_get(get.no_ack(true).finish());
-        let content = self.runtime.block_on(message).unwrap()?.2;
-        Some(String::from_utf8(content).unwrap())
+        let (_, properties, content) = self.runtime.block_on(message).unwrap()?;
+        Some((properties, content))
     }
 
     pub fn consume(
