@@ -4,7 +4,7 @@
 mod mqtt;
 mod program;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::process::{self, Command};
 use std::sync::mpsc;
@@ -195,7 +195,7 @@ fn what_cannot_be_printed_is_not_acknowledged() {
     });
     let mut command = Command::new(SUBSCRIBER);
     command.args(["--broker", &url, "--topic", "home", "--qos", "1"]);
-    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = command.stdout(writer).stderr(process::Stdio::null()).status();
     assert!(!ended.unwrap().success());

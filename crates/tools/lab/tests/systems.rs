@@ -45,7 +45,7 @@ fn what_a_killed_demo_has_started_ends_too() {
     fs::write(&path, scene).unwrap();
     let mut demo = Program::start(LAB, &["demo", path.to_str().unwrap()]);
     demo.patience = Duration::from_secs(120); // It may have to be built.
-    let address = demo.wait_for("It waits at ");
+    let address = demo.wait_for("1/1 It waits at ");
     let mut connection = TcpStream::connect(&address).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     connection.write_all(b"?").unwrap();
