@@ -141,9 +141,13 @@ cargo test -j 2 --no-fail-fast --target $target $packages -- $skip 2>&1 |
     grep --line-buffered -E "^(error|test .* FAILED|test result)|panicked at|^ +Running" ||
     true
 
-# 6. The scenes.
-step "the scenes of $*"
-timeout 900 "$wine" "$programs/lab.exe" demo "$@" </dev/null >"$work/scenes.txt" 2>&1 || true
+# 6. The scenes. These two need a closed UDP port and a thousand connections of one
+# program, of which Wine gets only a few a second.
+step "the scenes"
+scenes=$("$wine" "$programs/lab.exe" demo --list "$@" | tr -d '\r' | cut -d ' ' -f 1 |
+    sed 's,^[^/]*$,&/1,' | grep -vxE 'async-udp-echo/1|async-tcp-echo/1')
+# shellcheck disable=SC2086
+timeout 900 "$wine" "$programs/lab.exe" demo $scenes </dev/null >"$work/scenes.txt" 2>&1 || true
 sed -n '/^Played /,$p' "$work/scenes.txt"
 
 count() { grep -cE "$1" "$log" || true; }
@@ -152,5 +156,6 @@ well=$(count '^test result: ok')
 step "$(count '^test .* ok$') tests passed, $(count '^test .* FAILED$') failed;" \
     "$well of $started files of tests went well"
 echo "All that they printed: ${log#"$PWD"/}, ${work#"$PWD"/}/scenes.txt"
-! grep -q '^Error' "$work/scenes.txt" && [ "$(count 'could not compile')" = 0 ] &&
-    [ "$started" -gt 0 ] && [ "$well" = "$started" ]
+grep -q '^Played ' "$work/scenes.txt" && ! grep -q '^Error' "$work/scenes.txt" &&
+    [ "$(count 'could not compile')" = 0 ] && [ "$started" -gt 0 ] &&
+    [ "$well" = "$started" ]

@@ -40,7 +40,7 @@ fn what_a_killed_demo_has_started_ends_too() {
     let scene = "title = 'Test'\nslide = 'None'\nnotice = 'None'\n\
         [[step]]\nprogram = 'server'\nrun = 'cargo run -q -p tcp-echo -- 127.0.0.1:0'\n\
         expect = ['TCP server listening on {server}']\n\
-        [[step]]\nprogram = 'server'\nsay = 'It waits at {server}'\nquiet = 100\n";
+        [[step]]\nprogram = 'server'\nsay = 'It waits at {server}'\nexpect = ['never']\nwithin = 100\n";
     let path = env::temp_dir().join(format!("lab-killed-{}.toml", process::id()));
     fs::write(&path, scene).unwrap();
     let mut demo = Program::start(LAB, &["demo", path.to_str().unwrap()]);
@@ -85,6 +85,7 @@ fn a_program_is_judged() {
 fn who_wants_a_broker_is_told_to_start_it() {
     let brokers = Program::run(LAB, &["brokers"]);
     assert_eq!(brokers.code, Some(1));
-    let said = "cannot be started on Windows by this tool: start it yourself, and set";
+    let said =
+        "cannot be started on Windows by this tool: start it yourself, and set";
     assert!(brokers.errors.contains(said), "{}", brokers.errors);
 }
