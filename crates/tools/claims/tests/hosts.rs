@@ -141,8 +141,7 @@ fn a_template_asks_for_what_is_needed_and_says_what_for() {
     }
 }
 
-/// A test that is left out under Wine by a name that is none any more would be run, and one
-/// with a new name would be left out in silence.
+/// A name that nothing has any more would leave nothing out, and nobody would notice.
 #[test]
 fn what_is_left_out_under_wine_exists() {
     let script = read(&root().join("crates/tools/claims/windows.sh"));
