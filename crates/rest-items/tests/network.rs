@@ -621,7 +621,7 @@ fn the_client_waits_for_no_endless_and_for_no_missing_answer() {
     let (endless, _thread) = start_fake_server(|mut connection| {
         let _ = connection.read(&mut [0; 1000]);
         let _ = connection.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
-        while connection.write_all(&[b'x'; 1000]).is_ok() {}
+        while connection.write_all(&[b'x'; 1 << 16]).is_ok() {}
     });
     let client = run_client(endless, &["list"]);
     assert_eq!(client.code, Some(1));
