@@ -4,7 +4,7 @@
 # Usage: offline-check.sh [EXAMPLE]...      tcp-echo by default
 set -eu
 
-begin=$(date +%s)
+begin=${BEGIN:-$(date +%s)}
 step() { echo "[$(($(date +%s) - begin)) s] $*"; }
 
 if [ "${1:-}" != --without-a-network ]; then
@@ -19,7 +19,7 @@ if [ "${1:-}" != --without-a-network ]; then
     # Who is not root may make a network namespace as the root of a user namespace.
     map=$([ "$(id -u)" = 0 ] || echo --map-root-user)
     # shellcheck disable=SC2086
-    CARGO_HOME="$folder/cargo" unshare --net $map \
+    BEGIN=$begin CARGO_HOME="$folder/cargo" unshare --net $map \
         sh "$0" --without-a-network "$folder/network-programming" "${@:-tcp-echo}"
     step "all went well"
     exit
