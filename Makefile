@@ -20,7 +20,7 @@ WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
 SCRIPTS := $(wildcard .ci/* crates/*/*.sh crates/tools/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo warm brokers test tested tests tools mutants exercises check copies windows mac offline bench slides slides-check slides-serve rust
+.PHONY: help demo warm brokers test tested tests tools mutants exercises check copies windows mac offline offline-check bench slides slides-check slides-serve rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -123,6 +123,10 @@ mac: rust ## Check, on any system, that what needs Rust alone compiles for macOS
 
 offline: rust ## Write one archive for a class without internet: sources and dependencies
 	sh crates/tools/lab/offline.sh
+
+# Linux. More than one example by, say, ARGS='tcp-echo rest-items'.
+offline-check: rust ## Try that archive where there is no network (minutes; ARGS: examples)
+	sh crates/tools/lab/offline-check.sh $(ARGS)
 
 bench: rust ## Measure every transport beside Python and C (15 minutes; ARGS=--quick: one)
 	@$(INSTALL) $(MQTT) $(AMQP)

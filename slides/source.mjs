@@ -116,8 +116,9 @@ export function played(path, chosen) {
   )
   // A broker is where the programs expect it.
   names.broker_address = '127.0.0.1:1883'
+  // A long run of one character is told by its beginning.
   const fill = (text) =>
-    real(text).replace(/ (--broker )?\{broker\}/, '').replace(/ --$/, '').replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole)
+    real(text).replace(/(.)\1{20,}/gu, '$1$1$1…').replace(/ (--broker )?\{broker\}/, '').replace(/ --$/, '').replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole)
   const block = ({ run, expect = [] }) => {
     const own = expect.join().match(/ on (?:\w+:\/\/)?\{(\w+)\}/)?.[1]
     const command = run && `$ ${run.replace(' -q ', ' ').replace('127.0.0.1:0', names[own] ?? '127.0.0.1:0')}`

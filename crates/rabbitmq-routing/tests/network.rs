@@ -163,7 +163,10 @@ fn a_wrong_url_is_a_clear_error_that_does_not_show_the_password() {
             "",
             &long,
         ] {
-            let ended = Program::run(program, &["--broker", wrong]);
+            let mut program = Program::start(program, &["--broker", wrong]);
+            // No host is this machine, where Windows tries a closed port for seconds.
+            program.patience = 3 * PATIENCE;
+            let ended = program.end();
             assert_fails(&ended, "Error: ");
             assert!(!ended.errors.contains("secret"), "{wrong}: {}", ended.errors);
             assert!(!ended.errors.contains("panicked"), "{wrong}: {}", ended.errors);

@@ -505,7 +505,10 @@ fn wrong_arguments_exit_with_2_and_wrong_urls_with_1() {
             "",
             &long,
         ] {
-            let ended = Program::run(program, &["--broker", wrong]);
+            let mut program = Program::start(program, &["--broker", wrong]);
+            // No host is this machine, where Windows tries a closed port for seconds.
+            program.patience = 3 * PATIENCE;
+            let ended = program.end();
             assert_fails(&ended, "Error: ");
             assert!(!ended.errors.contains("cret"), "{wrong}: {}", ended.errors);
             assert!(!ended.errors.contains("panicked"), "{wrong}: {}", ended.errors);

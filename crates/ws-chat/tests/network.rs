@@ -5,7 +5,7 @@ mod peer;
 mod program;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -539,7 +539,7 @@ fn out_of_open_files_the_server_pauses_accepting_and_serves_on() {
     let mut server = Program::start("/bin/sh", &["-c", &command]);
     let address = server.address("WebSocket server on ws://");
     let (mut talker, mut listener) = (Peer::join(address), Peer::join(address));
-    let connections: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
+    let connections: Vec<_> = (0..60).map(|_| connect(address)).collect();
     server.wait_for_error("Cannot accept: Too many open files");
     talker.say("served on");
     assert!(listener.text().ends_with("served on"));
@@ -654,11 +654,11 @@ fn the_client_says_why_the_server_ended_the_connection() {
     let error = "Error: lost the connection";
     assert!(client.errors.starts_with(error), "{}", client.errors);
 
-    let (server, address) = start_server("127.0.0.1:0");
-    let mut client = start_client(address, &["--listen"]);
-    client.wait_for("Connected to server");
-    #[cfg(unix)]
+    #[cfg(unix)] // Where one program can be sent Ctrl-C.
     {
+        let (server, address) = start_server("127.0.0.1:0");
+        let mut client = start_client(address, &["--listen"]);
+        client.wait_for("Connected to server");
         server.signal("INT");
         let client = client.end();
         assert_eq!(client.code, Some(1));

@@ -18,6 +18,9 @@ use crate::{lifeline, lines};
 /// How often a process that is waited for is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How long the end of a process may take that cannot be added to a job.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// Windows has no signals but Ctrl-C, for all programs at a console: see `interrupt`. The
 /// others end a program at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,9 +57,12 @@ impl Process {
         // this process.
         lifeline::tie()?;
         let (job, child) = (Job::new()?, command.spawn()?);
-        let process = Process { child, job, status: None };
-        process.job.add(&process.child)?;
-        Ok(process)
+        let mut process = Process { child, job, status: None };
+        // One that has ended already belongs to no job any more.
+        match process.job.add(&process.child) {
+            Err(error) if process.wait(ENDING)?.is_none() => Err(error),
+            _ => Ok(process),
+        }
     }
 
     pub fn id(&self) -> u32 {

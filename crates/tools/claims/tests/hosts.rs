@@ -140,3 +140,29 @@ fn a_template_asks_for_what_is_needed_and_says_what_for() {
         );
     }
 }
+
+/// A name that nothing has any more would leave nothing out, and nobody would notice.
+#[test]
+fn what_is_left_out_under_wine_exists() {
+    let script = read(&root().join("crates/tools/claims/windows.sh"));
+    let tests: String = examples()
+        .iter()
+        .flat_map(|folder| ["lecture", "network"].map(|file| (folder, file)))
+        .map(|(folder, file)| read(&folder.join(format!("tests/{file}.rs"))))
+        .collect();
+    let names = script.split("not_by_wine=\"").nth(1).unwrap();
+    let names: Vec<&str> =
+        names.split('"').next().unwrap().split_whitespace().collect();
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(tests.contains(&format!("fn {name}()")), "no test is named {name}");
+    }
+    let scenes = script.split("grep -vxE '").nth(1).unwrap();
+    for scene in scenes.split('\'').next().unwrap().split('|') {
+        let folder = scene.strip_suffix("/1").unwrap();
+        assert!(
+            root().join("crates").join(folder).join("demo.toml").exists(),
+            "{scene}"
+        );
+    }
+}

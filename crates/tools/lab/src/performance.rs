@@ -204,8 +204,8 @@ impl<'a> Performance<'a> {
         if let Some(seconds) = step.quiet {
             self.expect_silence(place, seconds)?;
         }
-        if let Some(code) = step.exit {
-            self.expect_exit(place, code, step.within)?;
+        if step.exit.is_some() || step.fails {
+            self.expect_exit(place, step)?;
         }
         if step.kill {
             self.kill(place)?;
@@ -289,12 +289,8 @@ impl<'a> Performance<'a> {
         Ok(())
     }
 
-    fn expect_exit(
-        &mut self,
-        place: usize,
-        code: i32,
-        within: u64,
-    ) -> Result<(), Stop> {
+    fn expect_exit(&mut self, place: usize, step: &Step) -> Result<(), Stop> {
+        let within = step.within;
         let name = self.stage.programs[place].name.clone();
         let wait = Wait::at_most(within, format!("the end of {name}"));
         while !self.stage.programs[place].has_ended() {
@@ -303,9 +299,12 @@ impl<'a> Performance<'a> {
             }
         }
         let status = self.stage.programs[place].wait(program::ENDING)?;
-        match status.code() == Some(code) {
-            true => Ok(()),
-            false => failed(&name, &format!("ended with {status}, not {code}")),
+        match step.exit {
+            Some(code) if status.code() != Some(code) => {
+                failed(&name, &format!("ended with {status}, not {code}"))
+            }
+            None if status.success() => failed(&name, "ended well"),
+            _ => Ok(()),
         }
     }
 

@@ -73,6 +73,9 @@ pub struct Step {
     pub quiet: Option<u64>,
     /// It must end by itself with this exit status.
     pub exit: Option<i32>,
+    /// It must end by itself with any other exit status than 0.
+    #[serde(default)]
+    pub fails: bool,
     /// Then it is killed, as a power cut would end it.
     #[serde(default)]
     pub kill: bool,
@@ -107,7 +110,7 @@ impl Step {
     fn acts(&self) -> bool {
         let texts =
             self.run.is_some() || self.typed.is_some() || !self.expect.is_empty();
-        let waits = self.quiet.is_some() || self.exit.is_some();
+        let waits = self.quiet.is_some() || self.exit.is_some() || self.fails;
         texts || waits || self.interrupt || self.kill
     }
 }

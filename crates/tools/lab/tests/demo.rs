@@ -318,6 +318,11 @@ fn a_program_that_fails_fails_the_demo() {
         &play(&format!("{step}exit = 0")),
         "a ended with exit status: 7, not 0",
     );
+    assert_eq!(play(&format!("{step}fails = true")).code, Some(0));
+    assert_failed(
+        &play(&format!("{}fails = true", step.replace("exit 7", "exit 0"))),
+        "a ended well",
+    );
     let waits = "[[step]]\nprogram = 'b'\nrun = 'true'\nquiet = 1";
     assert_failed(
         &play(&format!("{step}{waits}")),

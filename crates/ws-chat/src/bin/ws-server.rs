@@ -63,8 +63,7 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
             }
             said = all.recv() => {
                 let (from, message) = said.context("it is too far behind")?;
-                let sent = timeout(CLIENT_TIMEOUT, me.send(message));
-                if from != peer { sent.await.context("it reads too slowly")?? }
+                if from != peer { in_time(me.send(message)).await? }
             }
         }
     }
@@ -125,6 +124,10 @@ async fn serve(http: OnUpgrade, all: Receiver<Said>, peer: SocketAddr) -> Result
     let ended = chat(me.await, all, peer).await;
     println!("Client disconnected: {peer}");
     ended.inspect_err(|error| eprintln!("Lost connection with {peer}: {error}"))
+}
+
+async fn in_time(sent: impl Future<Output = tungstenite::Result<()>>) -> Result<()> {
+    Ok(timeout(CLIENT_TIMEOUT, sent).await.context("it reads too slowly")??)
 }
 
 /// Browsers tell in `Origin` where a page came from: without this check any page on

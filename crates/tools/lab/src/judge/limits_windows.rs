@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{self, Command};
 
 use anyhow::Error;
+use brokers::lifeline;
 
 #[derive(clap::Args)]
 pub struct Limited {
@@ -16,8 +17,12 @@ pub struct Limited {
     command: Vec<String>,
 }
 
-/// Runs the command, and ends as it does. Returns only if it cannot be started.
+/// Runs the command, and ends as it does. Returns only if it cannot be started. Who kills
+/// this process means the command: it ends too.
 pub fn run_limited(limited: &Limited) -> Error {
+    if let Err(error) = lifeline::tie() {
+        return error.into();
+    }
     let mut command = Command::new(&limited.command[0]);
     let status =
         command.args(&limited.command[1..]).current_dir(&limited.folder).status();

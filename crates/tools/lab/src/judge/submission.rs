@@ -45,7 +45,12 @@ pub struct Submission {
 
 impl Submission {
     pub fn new(name: &str, command: &str) -> Result<Submission> {
-        let words = shell_words::split(command)
+        // On Windows it stands in paths, and escapes nothing.
+        let escaped = match cfg!(windows) {
+            true => command.replace('\\', r"\\"),
+            false => command.to_string(),
+        };
+        let words = shell_words::split(&escaped)
             .with_context(|| format!("cannot understand the command: {command}"))?;
         ensure!(!words.is_empty(), "the command for {name} is empty");
         Ok(Submission { name: name.to_string(), command: command.to_string(), words })
