@@ -11,7 +11,7 @@
 //! See:      `Publishing: <n>`; what it sends, in the second terminal.
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use clap::{Parser, value_parser};
 use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, Error, Message};
 use tokio::{select, signal, time::Duration, time::sleep, time::timeout};
 
@@ -29,6 +29,8 @@ async fn main() -> Result<()> {
         () = publish(client, &arguments) => {}
     }
     println!("Publishing stopped");
+    // From here on no new connection says `online`.
+    client.remove_connected_callback();
     // Long enough to replace a lost connection.
     let goodbye = deliver(client, status(&arguments, "offline"));
     timeout(5 * SECOND, goodbye).await.context("the last message may be lost")?;
@@ -43,8 +45,7 @@ async fn publish(client: &AsyncClient, arguments: &Arguments) {
         }
         let reading = format!("{:.2}", 20.0 + 5.0 * fastrand::f64());
         println!("Publishing: {reading}");
-        let message = Message::new(&arguments.topic, reading, arguments.qos as i32);
-        deliver(client, message).await;
+        deliver(client, Message::new(&arguments.topic, reading, arguments.qos)).await;
     }
 }
 
@@ -75,8 +76,9 @@ struct Arguments {
     interval: Duration,
     #[arg(long, help = "How many to publish; without it, until Ctrl-C")]
     count: Option<u64>,
-    #[arg(long, default_value = "0", value_parser = 0..=2, help = "QoS: 0, 1 or 2")]
-    qos: i64,
+    /// QoS: 0, 1 or 2
+    #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
+    qos: i32,
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -52,8 +52,7 @@ fn answer(mut ask: Request<Incoming>, peer: SocketAddr, friends: &[String]) -> R
 async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result<()> {
     loop {
         select! {
-            // A client that is behind must first hear what the others said.
-            heard = me.next(), if all.is_empty() => {
+            heard = me.next(), if all.is_empty() => { // First hear, then speak.
                 let Some(message) = heard.transpose()? else { return Ok(()) };
                 if !message.is_text() && !message.is_binary() { continue }
                 let text = message.into_text()?;
@@ -63,8 +62,9 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
                 task::yield_now().await; // Lets the others hear it.
             }
             said = all.recv() => {
-                let (from, message) = said.context("it reads too slowly")?;
-                if from != peer { timeout(CLIENT_TIMEOUT, me.send(message)).await?? }
+                let (from, message) = said.context("it is too far behind")?;
+                let sent = timeout(CLIENT_TIMEOUT, me.send(message));
+                if from != peer { sent.await.context("it reads too slowly")?? }
             }
         }
     }
@@ -77,7 +77,7 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
 /// A browser at http://ADDR:PORT gets the chat's page. Prints who comes and goes, and
 /// what is said. Runs until Ctrl-C. Takes 1000 clients, and messages up to 64 KiB.
 /// Closes a client that takes longer than 8 seconds to ask or to read, or that is
-/// more than 128 messages behind. Exit status: 1 when it cannot listen, 2 for a wrong
+/// more than 1024 messages behind. Exit status: 1 when it cannot listen, 2 for a wrong
 /// argument.
 #[derive(Parser)]
 struct Arguments {
@@ -99,8 +99,9 @@ type Said = (SocketAddr, Message);
 type Reply = http::Result<Response<String>>;
 
 /// What is sent here comes out of each client's receiver. A client that has not taken
-/// the last 128 messages gets an error instead: the server keeps no more.
-static CHAT: LazyLock<Sender<Said>> = LazyLock::new(|| Sender::new(128));
+/// the last 1024 messages gets an error instead: the server keeps no more. With room
+/// for less than one of each client, those who talk at once would lose each other.
+static CHAT: LazyLock<Sender<Said>> = LazyLock::new(|| Sender::new(1024));
 
 /// An answer without a WebSocket, which also says what is taken here.
 fn reply(status: u16, body: &str) -> Reply {
@@ -132,8 +133,7 @@ fn is_foreign(headers: &HeaderMap, friends: &[String]) -> bool {
     let text = |name| headers.get(name).map(|it| printable(it.as_bytes()));
     let here = format!("http://{}", text(HOST).unwrap_or_default());
     let from = text(ORIGIN).filter(|from| *from != here && !friends.contains(from));
-    let refuse = |from| eprintln!("Refused origin {from}: see --allow-origin {from}");
-    from.map(refuse).is_some()
+    from.inspect(|it| eprintln!("Refused {it}: see --allow-origin {it}")).is_some()
 }
 
 async fn listen(at: SocketAddr) -> Result<TcpListener> {

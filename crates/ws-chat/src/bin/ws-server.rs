@@ -52,8 +52,7 @@ fn answer(mut ask: Request<Incoming>, peer: SocketAddr, friends: &[String]) -> R
 async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result<()> {
     loop {
         select! {
-            // A client that is behind must first hear what the others said.
-            heard = me.next(), if all.is_empty() => {
+            heard = me.next(), if all.is_empty() => { // First hear, then speak.
                 let Some(message) = heard.transpose()? else { return Ok(()) };
                 if !message.is_text() && !message.is_binary() { continue }
                 let text = message.into_text()?;
@@ -63,7 +62,8 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
             }
             said = all.recv() => {
                 let (from, message) = said.context("it is too far behind")?;
-                if from != peer { in_time(me.send(message)).await? }
+                let sent = timeout(CLIENT_TIMEOUT, me.send(message));
+                if from != peer { sent.await.context("it reads too slowly")?? }
             }
         }
     }
@@ -124,10 +124,6 @@ async fn serve(http: OnUpgrade, all: Receiver<Said>, peer: SocketAddr) -> Result
     let ended = chat(me.await, all, peer).await;
     println!("Client disconnected: {peer}");
     ended.inspect_err(|error| eprintln!("Lost connection with {peer}: {error}"))
-}
-
-async fn in_time(sent: impl Future<Output = tungstenite::Result<()>>) -> Result<()> {
-    Ok(timeout(CLIENT_TIMEOUT, sent).await.context("it reads too slowly")??)
 }
 
 /// Browsers tell in `Origin` where a page came from: without this check any page on
