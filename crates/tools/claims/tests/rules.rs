@@ -299,7 +299,7 @@ fn every_example_can_be_copied_because_it_inherits_nothing() {
     for folder in examples() {
         let of = name(&folder);
         let manifest = read(&folder.join("Cargo.toml"));
-        for inherited in ["workspace", "path ="] {
+        for inherited in ["workspace", "path = \".."] {
             assert!(
                 !manifest.contains(inherited),
                 "{of}: Cargo.toml says '{inherited}', which a copy of the folder lacks"

@@ -76,8 +76,8 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
 /// A browser at http://ADDR:PORT gets the chat's page. Prints who comes and goes, and
 /// what is said. Runs until Ctrl-C. Takes 1000 clients, and messages up to 64 KiB.
 /// Closes a client that takes longer than 8 seconds to ask or to read, or that is
-/// more than 1024 messages behind. Exit status: 1 when it cannot listen, 2 for a wrong
-/// argument.
+/// more than 1024 messages behind. Exit status: 1 when it cannot listen, 2 for a
+/// wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen: an IP address of this machine and a port, 0 for any free port
