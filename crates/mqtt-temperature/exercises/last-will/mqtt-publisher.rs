@@ -29,8 +29,7 @@ async fn main() -> Result<()> {
         () = publish(client, &arguments) => {}
     }
     println!("Publishing stopped");
-    // From here on no new connection says `online`.
-    client.remove_connected_callback();
+    client.remove_connected_callback(); // It would say `online` once more.
     // Long enough to replace a lost connection.
     let goodbye = deliver(client, status(&arguments, "offline"));
     timeout(5 * SECOND, goodbye).await.context("the last message may be lost")?;
