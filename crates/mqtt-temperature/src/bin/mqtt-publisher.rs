@@ -11,7 +11,7 @@
 //! See:      `Publishing: <n>`; what it sends, in the second terminal.
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, value_parser};
+use clap::Parser;
 use paho_mqtt::{AsyncClient, ConnectOptionsBuilder, Error, Message};
 use tokio::{select, signal, time::Duration, time::sleep, time::timeout};
 
@@ -37,14 +37,14 @@ async fn main() -> Result<()> {
 }
 
 /// Publishes the temperatures, one at a time.
-async fn publish(client: &AsyncClient, arguments: &Arguments) {
-    for number in 0..arguments.count.unwrap_or(u64::MAX) {
-        if number > 0 && !arguments.interval.is_zero() {
-            sleep(arguments.interval).await;
+async fn publish(client: &AsyncClient, what: &Arguments) {
+    for number in 0..what.count.unwrap_or(u64::MAX) {
+        if number > 0 && !what.interval.is_zero() {
+            sleep(what.interval).await;
         }
         let reading = format!("{:.2}", 20.0 + 5.0 * fastrand::f64());
         println!("Publishing: {reading}");
-        deliver(client, Message::new(&arguments.topic, reading, arguments.qos)).await;
+        deliver(client, Message::new(&what.topic, reading, what.qos as i32)).await;
     }
 }
 
@@ -75,9 +75,8 @@ struct Arguments {
     interval: Duration,
     #[arg(long, help = "How many to publish; without it, until Ctrl-C")]
     count: Option<u64>,
-    /// QoS: 0, 1 or 2
-    #[arg(long, default_value = "0", value_parser = value_parser!(i32).range(0..=2))]
-    qos: i32,
+    #[arg(long, default_value = "0", value_parser = 0..=2, help = "QoS: 0, 1 or 2")]
+    qos: i64,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
