@@ -69,7 +69,8 @@ tools:
 	@MAKEFLAGS= cargo test --no-fail-fast --workspace $(addprefix --exclude ,$(EXAMPLES))
 
 # The judge's own fixtures, then each program with one thing changed by cargo-mutants.
-MUTATED := tcp-echo udp-echo tcp-messages
+MUTATED := tcp-echo udp-echo threaded-tcp-echo async-tcp-echo async-udp-echo tcp-messages \
+    rest-items
 
 mutants: rust ## Judge the judge, and mutate the programs (minutes)
 	@$(INSTALL) $(MQTT) $(AMQP) python3 || true

@@ -691,6 +691,22 @@ fn the_clients_read_replies_in_pieces_and_several_at_once() {
 }
 
 /// No draft: it is about the clients.
+/// Hint: How long may a reply be, and how much of it did the person ask for?
+#[test]
+fn the_longest_reply_is_printed_whole() {
+    for (kind, client, most) in
+        [(LINES, CLIENTS[0], 4000), (FRAMES, CLIENTS[1], 32_000)]
+    {
+        let (_server, address) = kind.start();
+        let value = "v".repeat(most);
+        let set = format!("set a {value}");
+        let client = run_client(client, address, &[&set, "get a"]);
+        assert_eq!(client.code, Some(0), "{:.200}", client.errors);
+        assert!(client.output[4].contains(&value), "{:.200}", client.output[4]);
+    }
+}
+
+/// No draft: it is about the clients.
 /// Hint: Which calls of the client can wait for ever, and what bounds them?
 /// Wiretap: --freeze 60s
 #[test]

@@ -67,6 +67,9 @@ fn a_program_that_does_not_become_ready_is_told_with_what_it_printed() {
     let ended = problem_of("sh -c 'echo oh no; exit 3'");
     assert!(ended.contains("it ended with exit status 3"), "{ended}");
     assert!(ended.contains("    oh no"), "{ended}");
+    let killed = problem_of("sh -c 'kill -KILL $$'");
+    assert!(killed.contains("it ended by signal 9"), "{killed}");
+    assert!(killed.contains("it printed nothing"), "{killed}");
     let wrong = problem_of("sh -c 'echo Serving on 127.0.0.1:1; exec sleep 100'");
     let expected = "did not print 'TCP server listening on ADDRESS' within 10 s";
     assert!(wrong.contains(expected), "{wrong}");
@@ -74,9 +77,23 @@ fn a_program_that_does_not_become_ready_is_told_with_what_it_printed() {
 }
 
 #[test]
-fn a_program_that_prints_without_end_is_a_verdict_and_not_a_hang() {
+fn a_program_that_prints_a_gigabyte_is_a_verdict_and_not_a_hang() {
     let problem = problem_of("yes hello");
     assert!(problem.contains("it printed 1000 lines"), "{problem}");
+    // One line without an end.
+    let problem = problem_of("head -c 1000000000 /dev/zero");
+    assert!(problem.contains("it ended with exit status 0"), "{problem}");
+    // It becomes ready, and then it prints while it is judged.
+    let server = tcp_server();
+    let command = format!(
+        "sh -c '{server} \"$@\" & sleep 0.5; yes hello | head -c 1000000000; wait' sh"
+    );
+    let verdict = verdict_on(&command);
+    assert_eq!(verdict["problem"], Value::Null);
+    let failed = verdict["stages"][0]["promises"].as_array().unwrap().iter();
+    let mut failed = failed.filter(|promise| promise["passed"] == false);
+    let shown = "server_and_client_print_what_the_readme_shows";
+    assert!(failed.any(|promise| promise["name"] == shown), "{verdict}");
 }
 
 #[test]
@@ -100,13 +117,20 @@ fn a_server_that_listens_elsewhere_or_ignores_its_argument_is_told_so() {
 
 #[test]
 fn a_right_program_passes_and_a_slow_start_is_only_remarked() {
-    let command = format!("sh -c 'sleep 3; exec {} \"$@\"' sh", tcp_server());
+    // Only the first start is slow, or the tests would take a minute.
+    let first = tempfile::tempdir().unwrap();
+    let first = first.path().join("started");
+    let command = format!(
+        "sh -c 'mkdir {} 2>/dev/null && sleep 5; exec {} \"$@\"' sh",
+        first.display(),
+        tcp_server()
+    );
     let ended =
         judge(&["tcp-echo", "--server", &command, "--stage", "lecture", "--json"]);
     assert_eq!(ended.code, Some(0), "{:?}\n{}", ended.output, ended.errors);
     let verdict: Value = serde_json::from_str(&ended.output[0]).unwrap();
     let remark = verdict["remarks"][0].as_str().unwrap();
-    assert!(remark.starts_with("tcp-server needs 3."), "{remark}");
+    assert!(remark.starts_with("tcp-server needs 5."), "{remark}");
     assert_eq!(verdict["stages"][0]["failed"], 0);
     assert!(verdict["stages"][0]["passed"].as_u64().unwrap() > 5);
 }
@@ -131,13 +155,26 @@ fn nothing_of_a_submission_outlives_the_judge() {
     let mark = format!("{}", 1_000_000 + std::process::id());
     let server = tcp_server();
     let command = format!("sh -c 'setsid sleep {mark} & exec {server} \"$@\"' sh");
-    judge(&["tcp-echo", "--server", &command, "--stage", "lecture"]);
-    let left =
-        fs::read_dir("/proc").into_iter().flatten().flatten().filter(|entry| {
-            let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            command.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())
-        });
-    assert_eq!(left.count(), 0);
+    let arguments = ["judge", "tcp-echo", "--server", &command, "--stage", "lecture"];
+    judge(&arguments[1..]);
+    assert_eq!(running(&mark), 0);
+    // The same when the judge is interrupted.
+    let mut interrupted = Program::start(LAB, &arguments);
+    interrupted.patience = PATIENCE;
+    interrupted.wait_for_error("Judging lecture");
+    interrupted.signal("INT");
+    assert_eq!(interrupted.end().code, Some(130));
+    assert_eq!(running(&mark), 0);
+}
+
+/// How many programs run with this word in their command, as Linux tells.
+fn running(word: &str) -> usize {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let commands = entries.map(|entry| fs::read(entry.path().join("cmdline")));
+    let has_word = |command: &Vec<u8>| {
+        command.split(|byte| *byte == 0).any(|it| it == word.as_bytes())
+    };
+    commands.flatten().filter(has_word).count()
 }
 
 #[test]
