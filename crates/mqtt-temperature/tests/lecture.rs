@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 const README: &str = include_str!("../README.md");
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn publisher_and_subscriber_print_what_the_readme_shows() {
     let topic = Topic::new("readme");
@@ -37,6 +38,7 @@ fn publisher_and_subscriber_print_what_the_readme_shows() {
 }
 
 /// Claim 72. Neither knows of the other, and nobody listening is no error.
+/// Hint: Publishing to a topic without subscribers is no error.
 #[test]
 fn publisher_and_subscriber_know_the_broker_alone() {
     let topic = Topic::new("decoupled");
@@ -60,6 +62,7 @@ fn publisher_and_subscriber_know_the_broker_alone() {
 }
 
 /// Claim 73. As MQTT 3.1.1 has it in section 4.7.
+/// Hint: MQTT 3.1.1, section 4.7, says what the wildcards match.
 #[test]
 fn plus_is_one_level_and_hash_is_all_below_and_the_parent_itself() {
     let topic = Topic::new("wildcards");
@@ -97,6 +100,7 @@ fn plus_is_one_level_and_hash_is_all_below_and_the_parent_itself() {
 }
 
 /// Claim 73. The broker's own topics are for those who ask for them.
+/// Hint: MQTT 3.1.1, section 4.7.2, says what the broker keeps to itself.
 #[test]
 fn a_leading_wildcard_does_not_match_topics_that_begin_with_a_dollar() {
     let topic = Topic::new("dollar");
@@ -114,6 +118,8 @@ fn a_leading_wildcard_does_not_match_topics_that_begin_with_a_dollar() {
 }
 
 /// The broker keeps one message per topic. It may come before `Subscribed to`.
+/// Hint: Which flag of a message makes the broker keep it, and who prints it before
+/// the subscription is confirmed?
 #[test]
 fn a_retained_message_waits_for_those_who_subscribe_later() {
     let topic = Topic::new("retained");
@@ -137,6 +143,7 @@ fn a_retained_message_waits_for_those_who_subscribe_later() {
 }
 
 /// Claim 78. A publisher that ends well says itself that it is gone.
+/// Hint: When does the broker have to know what it shall say after a sudden end?
 #[test]
 #[cfg(unix)] // Only Unix can send Ctrl-C to one program.
 fn the_last_will_is_for_a_publisher_that_is_killed() {
@@ -171,6 +178,7 @@ fn the_last_will_is_for_a_publisher_that_is_killed() {
 }
 
 /// Claims 74 and 75. What is published while a subscriber is away.
+/// Hint: Which two things tell the broker that a subscriber will come back?
 #[test]
 fn a_persistent_session_collects_messages_but_not_those_of_qos_0() {
     let topic = Topic::new("persistent");
@@ -189,6 +197,7 @@ fn a_persistent_session_collects_messages_but_not_those_of_qos_0() {
 }
 
 /// Claim 75. What is sent again may arrive twice.
+/// Hint: What does the sender do when no acknowledgement comes?
 #[test]
 fn qos_1_delivers_twice_when_the_acknowledgement_is_lost() {
     let topic = Topic::new("twice");
@@ -213,6 +222,7 @@ fn qos_1_delivers_twice_when_the_acknowledgement_is_lost() {
 }
 
 /// Claim 77. The more is promised, the more packets it takes.
+/// Hint: Which packets does each quality of service want, and from whom?
 #[test]
 fn a_message_takes_one_packet_or_two_or_four() {
     for (qos, expected) in [
@@ -239,6 +249,7 @@ fn a_message_takes_one_packet_or_two_or_four() {
 }
 
 /// Claim 70. A packet is a byte for its kind, one to four for its length, and the rest.
+/// Hint: MQTT 3.1.1, section 2.2, says what every packet begins with.
 #[test]
 fn the_smallest_packet_has_two_bytes() {
     let mut peer = Peer::connect("");
@@ -248,6 +259,7 @@ fn the_smallest_packet_has_two_bytes() {
 }
 
 /// Claim 71. MQTT runs on TCP; what is heavy is another protocol on top of it.
+/// Hint: What is sent for each reading beside the reading itself?
 #[test]
 fn http_needs_many_times_the_bytes_for_the_same_reading() {
     let topic = Topic::new("bytes");
@@ -279,6 +291,7 @@ fn http_needs_many_times_the_bytes_for_the_same_reading() {
 }
 
 /// Claim 80.
+/// Hint: Who sends something when there is nothing to say, and how often?
 #[test]
 fn a_silent_client_is_dropped_after_one_and_a_half_times_its_keep_alive() {
     let tcp = TcpStream::connect(broker().1).unwrap();
@@ -290,6 +303,7 @@ fn a_silent_client_is_dropped_after_one_and_a_half_times_its_keep_alive() {
 
 /// Claim 81. Who it is, is its name; where it is does not matter. Linux has all of
 /// 127.0.0.0/8; elsewhere the second address may be missing.
+/// Hint: By what does the broker recognise a client?
 #[test]
 fn a_client_that_comes_from_another_address_gets_what_was_queued() {
     let (topic, name) = (Topic::new("moved"), format!("moved{}", process::id()));

@@ -12,6 +12,7 @@ use program::{Program, assert_shown};
 
 const README: &str = include_str!("../README.md");
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn both_programs_print_what_the_readme_shows() {
     let exchange = Exchange::new("topic", "readme");
@@ -34,6 +35,7 @@ fn both_programs_print_what_the_readme_shows() {
 }
 
 /// Claims 83 and 84: from a publisher to an exchange, and on to several queues.
+/// Hint: Which kinds of exchange look at the key, and which does not?
 #[test]
 fn fanout_reaches_all_whatever_the_key() {
     let exchange = Exchange::new("fanout", "fanout");
@@ -49,6 +51,7 @@ fn fanout_reaches_all_whatever_the_key() {
 }
 
 /// Claim 84.
+/// Hint: How many bindings has a queue, and which of them are compared with the key?
 #[test]
 fn direct_reaches_exactly_those_bound_by_the_same_key() {
     let exchange = Exchange::new("direct", "direct");
@@ -69,6 +72,7 @@ fn direct_reaches_exactly_those_bound_by_the_same_key() {
 }
 
 /// Claim 84: `*` is exactly one word, `#` any number of words, also none.
+/// Hint: A word ends at a dot, and the broker does the matching.
 #[test]
 fn topic_patterns_match_words() {
     let keys = ["a", "b", "a.b", "a.b.c", "b.a", "a.x.b", "a.x.y.b", "", "a.", "ab"];
@@ -102,6 +106,8 @@ fn topic_patterns_match_words() {
     }
 }
 
+/// Hint: Which flag of a message makes the broker send it back when no queue takes
+/// it?
 #[test]
 fn a_message_for_which_no_queue_is_bound_is_reported() {
     for kind in ["fanout", "direct", "topic"] {
@@ -115,6 +121,7 @@ fn a_message_for_which_no_queue_is_bound_is_reported() {
     }
 }
 
+/// Hint: Who declares the exchange when the other program is not there yet?
 #[test]
 fn either_program_may_be_first_and_a_late_subscriber_misses_what_was_before() {
     let exchange = Exchange::new("topic", "first");
@@ -127,6 +134,7 @@ fn either_program_may_be_first_and_a_late_subscriber_misses_what_was_before() {
     assert_eq!(keys_received(&mut late), ["end"]);
 }
 
+/// Hint: Which property of a queue ties it to its connection?
 #[cfg(unix)]
 #[test]
 fn a_queue_ends_with_its_subscriber_however_that_ends() {
@@ -140,6 +148,8 @@ fn a_queue_ends_with_its_subscriber_however_that_ends() {
 }
 
 /// Claim 86: the consumer asks once; then the broker pushes, up to the prefetch.
+/// Hint: What limits how many messages the broker sends ahead, and who acknowledges
+/// them?
 #[test]
 fn the_broker_pushes_100_messages_ahead_of_their_acknowledgements() {
     let proxy = Proxy::new();

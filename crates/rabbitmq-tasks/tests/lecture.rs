@@ -20,6 +20,7 @@ use program::{PATIENCE, Program, assert_shown};
 
 const README: &str = include_str!("../README.md");
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[cfg(unix)]
 #[test]
 fn producer_and_worker_print_what_the_readme_shows() {
@@ -38,6 +39,7 @@ fn producer_and_worker_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p rabbitmq-tasks", &lines);
 }
 
+/// Hint: What is the body of a task when there is only one of it?
 #[test]
 fn each_message_is_sent_count_times_and_numbered_only_then() {
     let queue = Queue::new("count");
@@ -52,6 +54,7 @@ fn each_message_is_sent_count_times_and_numbered_only_then() {
     assert_eq!(queue.amqp.get(&queue.name).unwrap(), "");
 }
 
+/// Hint: How many confirms are still to come, and which tasks does one of them cover?
 #[test]
 fn many_batches_of_tasks_are_each_confirmed_once_and_in_the_queue_once() {
     let queue = Queue::new("batches");
@@ -77,6 +80,7 @@ fn each_task_is_sent_as_a_persistent_message() {
 }
 
 /// Claim 87.
+/// Hint: Where are the tasks while nobody works, and who declares that place?
 #[test]
 fn producer_and_worker_need_not_run_at_the_same_time() {
     let queue = Queue::new("apart");
@@ -87,6 +91,7 @@ fn producer_and_worker_need_not_run_at_the_same_time() {
 }
 
 /// Claim 88: and a slow worker gets fewer.
+/// Hint: How many tasks does a worker hold that it has not finished?
 #[cfg(unix)]
 #[test]
 fn four_workers_share_a_hundred_tasks_and_the_slow_one_gets_the_fewest() {
@@ -112,6 +117,7 @@ fn four_workers_share_a_hundred_tasks_and_the_slow_one_gets_the_fewest() {
 }
 
 /// Claim 88.
+/// Hint: When is a task acknowledged: before the work, or after it?
 #[test]
 fn a_task_of_a_killed_worker_is_done_by_another() {
     let queue = Queue::new("killed");
@@ -124,6 +130,7 @@ fn a_task_of_a_killed_worker_is_done_by_another() {
     second.wait_for("Done: important");
 }
 
+/// Hint: What becomes of a task that is rejected without being queued again?
 #[test]
 fn a_task_that_fails_is_rejected_once_and_kept_apart_where_a_worker_can_see_it() {
     let queue = Queue::new("fail");
@@ -144,6 +151,7 @@ fn a_task_that_fails_is_rejected_once_and_kept_apart_where_a_worker_can_see_it()
     assert_eq!(queue.amqp.get(&queue.failed()).unwrap(), "fail");
 }
 
+/// Hint: Which numbers does the contract allow for the time that the work takes?
 #[test]
 fn work_is_told_in_seconds_and_fractions_of_them() {
     let queue = Queue::new("seconds");
@@ -164,6 +172,8 @@ fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Claim 82: the first bytes are the protocol's name and its version, 0-9-1.
+/// Hint: The first eight bytes of a connection are fixed by AMQP 0-9-1, section
+/// 4.2.2.
 #[test]
 fn a_connection_begins_with_the_name_and_version_of_amqp() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -179,6 +189,7 @@ fn a_connection_begins_with_the_name_and_version_of_amqp() {
 }
 
 /// Claim 83: who publishes names an exchange; the bindings say which queues get it.
+/// Hint: To what does a producer publish, and what decides where it goes?
 #[test]
 fn an_exchange_routes_by_its_bindings_to_the_queues_of_several_consumers() {
     let queues = [Queue::new("left"), Queue::new("right")];
@@ -208,6 +219,7 @@ fn an_exchange_routes_by_its_bindings_to_the_queues_of_several_consumers() {
 }
 
 /// Claim 86: a consumer does not pull. The broker pushes, up to the prefetch.
+/// Hint: What limits how many tasks the broker sends ahead?
 #[test]
 fn the_broker_pushes_as_many_tasks_as_the_prefetch_allows() {
     let queue = Queue::new("prefetch");
@@ -229,6 +241,7 @@ fn the_broker_pushes_as_many_tasks_as_the_prefetch_allows() {
 }
 
 /// Claim 89: without manual acknowledgements a task is gone once it was delivered.
+/// Hint: Who acknowledges a task here, and when?
 #[test]
 fn a_dead_consumer_loses_what_was_acknowledged_automatically_and_nothing_else() {
     let queue = Queue::new("automatic");
@@ -246,6 +259,8 @@ fn a_dead_consumer_loses_what_was_acknowledged_automatically_and_nothing_else() 
 }
 
 /// Claim 89: without a confirm nobody learns that a message went nowhere.
+/// Hint: Which flag of a message makes the broker send it back when no queue takes
+/// it?
 #[test]
 fn publishing_into_the_void_succeeds_where_the_producer_reports_it() {
     let queue = Queue::new("void");
@@ -266,6 +281,7 @@ fn publishing_into_the_void_succeeds_where_the_producer_reports_it() {
     assert!(producer.output.is_empty(), "{:?}", producer.output);
 }
 
+/// Hint: A confirm can also say no.
 #[test]
 fn a_task_that_the_broker_refuses_is_reported_and_not_called_sent() {
     let queue = Queue::new("refused");

@@ -13,6 +13,7 @@ use program::{Program, assert_shown};
 
 const README: &str = include_str!("../README.md");
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn server_and_clients_print_what_the_readme_shows() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -55,6 +56,7 @@ fn headers_as_shown(lines: &[String]) -> Vec<String> {
 }
 
 /// Claim 60: HTTP is client-pull: every look for news costs a request and a response.
+/// Hint: What does the server send unasked, and what only in answer to a request?
 #[test]
 fn ten_polls_cost_over_a_thousand_bytes_and_one_push_costs_a_frame() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -71,6 +73,7 @@ fn ten_polls_cost_over_a_thousand_bytes_and_one_push_costs_a_frame() {
 }
 
 /// Claim 61: it starts as an HTTP Upgrade, with the key and the answer of RFC 6455.
+/// Hint: RFC 6455, section 4.2.2, says what the server makes of the key.
 #[test]
 fn it_starts_as_an_http_upgrade() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -88,6 +91,7 @@ fn it_starts_as_an_http_upgrade() {
 }
 
 /// Claim 62: one connection stays, and both sides talk at once.
+/// Hint: Does your program wait for one side before it listens to the other?
 #[test]
 fn both_sides_talk_at_once_on_one_connection() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -107,6 +111,7 @@ fn both_sides_talk_at_once_on_one_connection() {
 }
 
 /// Claim 63: not like raw TCP: messages keep their bounds.
+/// Hint: Which bytes of a frame say where it ends?
 #[test]
 fn messages_keep_their_bounds_however_tcp_cuts_them() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -125,6 +130,7 @@ fn messages_keep_their_bounds_however_tcp_cuts_them() {
 }
 
 /// Claim 64: a message costs 2 bytes down and 6 up, not a set of HTTP headers.
+/// Hint: Which direction is masked, and is anything sent beside the message?
 #[test]
 fn a_short_message_costs_2_bytes_down_and_6_up() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -142,6 +148,7 @@ fn a_short_message_costs_2_bytes_down_and_6_up() {
 }
 
 /// Claim 65: the server pushes at once, without being asked.
+/// Hint: What makes the server send to this client, which says nothing?
 #[test]
 fn the_server_pushes_at_once_to_a_client_that_asked_for_nothing() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -160,6 +167,7 @@ fn the_server_pushes_at_once_to_a_client_that_asked_for_nothing() {
 }
 
 /// Claim 66, as far as the page shows it: the tests of claims open it in a real browser.
+/// Hint: A page in class works without the internet.
 #[test]
 fn the_page_needs_no_library_and_no_other_host() {
     let (_server, address) = start_server("127.0.0.1:0");
@@ -179,6 +187,7 @@ fn the_page_needs_no_library_and_no_other_host() {
 }
 
 /// Claim 67.
+/// Hint: Who is on the list when a message is passed on, and who takes them off it?
 #[test]
 fn a_message_goes_to_all_others_and_to_none_that_left() {
     let (mut server, address) = start_server("127.0.0.1:0");
@@ -199,6 +208,7 @@ fn a_message_goes_to_all_others_and_to_none_that_left() {
     peers[3].assert_ended();
 }
 
+/// Hint: Which two things does the client wait for at the same time?
 #[test]
 fn lines_typed_go_out_while_what_arrives_is_printed() {
     let (_server, address) = start_server("127.0.0.1:0");

@@ -50,6 +50,7 @@ fn number(line: &str) -> usize {
 }
 
 /// Claim 90: two processes are enough.
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn replier_and_requester_print_what_the_readme_shows() {
     let (mut replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -61,6 +62,7 @@ fn replier_and_requester_print_what_the_readme_shows() {
     assert_shown(README, "cargo run -p zeromq-patterns", &lines);
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn publisher_and_subscriber_print_what_the_readme_shows() {
     let (mut publisher, endpoint) =
@@ -76,6 +78,7 @@ fn publisher_and_subscriber_print_what_the_readme_shows() {
     assert_shown(README, command, &lines);
 }
 
+/// Hint: Compare what is printed with the README, line by line and word by word.
 #[test]
 fn pusher_and_puller_print_what_the_readme_shows() {
     let (pusher, endpoint) = listen(PUSHER, &[ANY_PORT, "--count", "3"]);
@@ -90,6 +93,7 @@ fn pusher_and_puller_print_what_the_readme_shows() {
     assert_shown(README, command, &pusher.output);
 }
 
+/// Hint: When does the requester need a new socket, and when not?
 #[test]
 fn all_requests_go_over_one_socket_while_all_is_well() {
     let (_replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -102,6 +106,7 @@ fn all_requests_go_over_one_socket_while_all_is_well() {
 }
 
 /// The "lazy pirate": what makes up for a broker that is not there.
+/// Hint: A REQ socket that waits for a lost reply can do nothing else any more.
 #[test]
 fn the_requester_outlives_a_replier_killed_between_two_requests() {
     let (replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -117,6 +122,7 @@ fn the_requester_outlives_a_replier_killed_between_two_requests() {
 }
 
 /// Claim 92: REQ/REP is in lockstep. It is what the comment beside the requester's `send` says.
+/// Hint: In which order does this kind of socket allow its calls?
 #[test]
 fn a_second_send_before_the_reply_is_an_error_and_so_is_to_receive_first() {
     let (_replier, endpoint) = listen(REPLIER, &[ANY_PORT]);
@@ -135,6 +141,7 @@ fn a_second_send_before_the_reply_is_an_error_and_so_is_to_receive_first() {
 }
 
 /// Claim 93. And it gets everything from then on, up to the last message.
+/// Hint: What becomes of a message that is published before anybody has subscribed?
 #[test]
 fn a_late_subscriber_misses_exactly_the_first_part() {
     let (mut publisher, endpoint) =
@@ -158,6 +165,7 @@ fn a_late_subscriber_misses_exactly_the_first_part() {
 }
 
 /// Claim 93: a topic is a prefix, byte by byte, without MQTT's levels and `+`.
+/// Hint: A subscription is compared with the first bytes of a message.
 #[test]
 fn a_subscriber_gets_what_begins_with_one_of_its_topics() {
     let (_publisher, endpoint) = listen(PUBLISHER, &[ANY_PORT, "--interval", "0.05"]);
@@ -183,6 +191,7 @@ fn a_subscriber_gets_what_begins_with_one_of_its_topics() {
 }
 
 /// Claim 94: work is spread evenly, and each task is done once.
+/// Hint: Which kind of socket deals its messages out, one to each peer?
 #[test]
 fn three_thousand_tasks_over_three_pullers_are_each_done_once_and_evenly() {
     let (pusher, endpoint) =
@@ -207,6 +216,7 @@ fn three_thousand_tasks_over_three_pullers_are_each_done_once_and_evenly() {
 }
 
 /// Like cards: what the comment beside the pusher's `send` says.
+/// Hint: Tasks are dealt when they are sent, whatever the pullers do meanwhile.
 #[test]
 fn a_busy_puller_is_dealt_as_many_tasks_as_an_idle_one() {
     let (mut pusher, endpoint) =
@@ -222,6 +232,7 @@ fn a_busy_puller_is_dealt_as_many_tasks_as_an_idle_one() {
 }
 
 /// Claim 96: there is no inproc here, and a channel does what it would.
+/// Hint: This one is about Rust alone and asks nothing of your program.
 #[test]
 fn within_a_program_a_channel_does_what_the_readme_shows() {
     let (push, pull) = mpsc::channel();
