@@ -640,12 +640,13 @@ fn the_client_waits_for_no_endless_and_for_no_missing_answer() {
 /// No draft: it is about the client.
 #[test]
 fn the_client_shows_a_long_answer_whole() {
-    let name = "x".repeat(100_000);
+    // As long as a list of 10,000 items may be.
+    let name = "x".repeat(5_000_000);
     let body = format!("{{\"name\":\"{name}\"}}");
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
     let client = run_client_against(&(head + &body));
     assert_eq!(client.code, Some(0), "{}", client.errors);
-    assert_eq!(client.output[2], format!("  \"name\": \"{name}\""));
+    assert!(client.output[2] == format!("  \"name\": \"{name}\""), "it is cut");
 }
 
 /// Hint: The contract says which exit status means what.

@@ -99,6 +99,10 @@ pub fn leave_on_signals() -> Result<()> {
 /// Whether everything is being ended: then nothing that goes wrong is news.
 static LEAVING: AtomicBool = AtomicBool::new(false);
 
+pub fn begin_to_leave() {
+    LEAVING.store(true, Ordering::SeqCst);
+}
+
 /// Waits for the end, if everything is being ended.
 pub fn stay_if_leaving() {
     while LEAVING.load(Ordering::SeqCst) {
@@ -108,7 +112,7 @@ pub fn stay_if_leaving() {
 
 /// Ends everything that was started, and then this process.
 pub fn leave(code: i32) -> ! {
-    LEAVING.store(true, Ordering::SeqCst);
+    begin_to_leave();
     terminal::give_back();
     let _ = lifeline::end_all(ENDING);
     if io::stdout().is_terminal() {

@@ -81,7 +81,7 @@ fn a_program_that_prints_a_gigabyte_is_a_verdict_and_not_a_hang() {
     let problem = problem_of("yes hello");
     assert!(problem.contains("it printed 1000 lines"), "{problem}");
     // One line without an end.
-    let problem = problem_of("head -c 1000000000 /dev/zero");
+    let problem = problem_of("sh -c 'head -c 1000000000 /dev/zero'");
     assert!(problem.contains("it ended with exit status 0"), "{problem}");
     // It becomes ready, and then it prints while it is judged.
     let server = tcp_server();

@@ -132,6 +132,8 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
     );
     let marked = Marked::new();
     terminal::on_signal(|signal| {
+        // What is ended here is no verdict on anybody.
+        audience::begin_to_leave();
         Marked::new().sweep();
         audience::leave(128 + signal.as_raw())
     })?;
@@ -143,7 +145,9 @@ pub fn judge(arguments: &Arguments) -> Result<bool> {
         }
     }
     if verdict.problem.is_none() {
-        verdict.stages = stages(wanted, &folder, &verdict, &marked)?;
+        let stages = stages(wanted, &folder, &verdict, &marked);
+        audience::stay_if_leaving();
+        verdict.stages = stages?;
         verdict.passed = verdict.stages.iter().all(|stage| stage.failed == 0);
     }
     match arguments.json {
