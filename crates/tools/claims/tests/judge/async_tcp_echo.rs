@@ -5,11 +5,12 @@ use crate::{Fixtures, patch, python};
 pub const FIXTURES: Fixtures = Fixtures {
     example: "async-tcp-echo",
     patches: &[
+        // A thread besides the event loop.
         patch(
             "async-tcp-server",
             [
-                "#[tokio::main(flavor = \"current_thread\")]",
-                "#[tokio::main(worker_threads = 2)]",
+                "rlimit::increase_nofile_limit(16_384)?;",
+                "std::thread::spawn(std::thread::park); rlimit::increase_nofile_limit(16_384)?;",
             ],
             &["a thousand clients at once are served by one thread"],
         ),

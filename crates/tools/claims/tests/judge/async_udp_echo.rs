@@ -30,11 +30,12 @@ pub const FIXTURES: Fixtures = Fixtures {
             ],
             &["an empty datagram does not stop the server"],
         ),
+        // A thread besides the event loop.
         patch(
             "async-udp-server",
             [
-                "#[tokio::main(flavor = \"current_thread\")]",
-                "#[tokio::main(worker_threads = 2)]",
+                "let mut buffer = vec![0; MAX_DATAGRAM];",
+                "std::thread::spawn(std::thread::park); let mut buffer = vec![0; MAX_DATAGRAM];",
             ],
             &["one thread serves all clients"],
         ),

@@ -20,7 +20,7 @@ mod udp_echo;
 mod ws_chat;
 mod zeromq_patterns;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -75,12 +75,13 @@ const fn for_lecture(program: &'static str, file: &'static str) -> Python {
     Python { program, file, breaks: None }
 }
 
-/// The promises that fail with these programs in the places of ours, and how many do not.
+/// The promises that fail with these programs in the places of ours, each with what the
+/// judge says of it, and how many do not fail.
 fn judge(
     example: &str,
     stage: &[&str],
     programs: &[(String, String)],
-) -> (BTreeSet<String>, usize) {
+) -> (BTreeMap<String, String>, usize) {
     let mut judge = Command::new(examples::program("lab", "lab"));
     judge.args(["judge", example, "--json"]).args(stage).stderr(Stdio::inherit());
     for (name, command) in programs {
@@ -93,8 +94,9 @@ fn judge(
     let promises = stages.flat_map(|stage| stage["promises"].as_array().unwrap());
     let (passed, failed): (Vec<_>, Vec<_>) =
         promises.partition(|promise| promise["passed"] == true);
-    let sentence = |it: &Value| it["sentence"].as_str().unwrap().to_string();
-    (failed.into_iter().map(sentence).collect(), passed.len())
+    let text = |it: &Value, name: &str| it[name].as_str().unwrap().to_string();
+    let failed = failed.iter().map(|it| (text(it, "sentence"), text(it, "message")));
+    (failed.collect(), passed.len())
 }
 
 /// A copy of an example outside the workspace, to be changed; it is built where the last
@@ -145,13 +147,12 @@ impl Fixtures {
             let (failed, passed) = judge(self.example, stage, programs);
             let took = begin.elapsed().as_secs();
             let example = self.example;
+            let broken: BTreeSet<&str> = failed.keys().map(String::as_str).collect();
             println!(
-                "{example}: {what}: {passed} kept, broken: {failed:?}, {took} s"
+                "{example}: {what}: {passed} kept, broken: {broken:?}, {took} s"
             );
-            if failed
-                != breaks.iter().copied().flatten().map(ToString::to_string).collect()
-            {
-                wrong.push(format!("{what} breaks {failed:?}"));
+            if broken != breaks.iter().copied().flatten().copied().collect() {
+                wrong.push(format!("{what} breaks {failed:#?}"));
             }
         };
         expect("our programs", Some(&[]), &our_programs(self.example));

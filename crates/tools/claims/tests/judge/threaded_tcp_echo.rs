@@ -8,15 +8,6 @@ const FEW_FILES: &str = "out of open files the server pauses accepting and serve
 pub const FIXTURES: Fixtures = Fixtures {
     example: "threaded-tcp-echo",
     patches: &[
-        // It serves in the thread that accepts.
-        patch(
-            "threaded-tcp-server",
-            [
-                "thread::Builder::new().spawn(client)",
-                "let _ = client(); Ok::<_, io::Error>(())",
-            ],
-            &["a hundred clients at once are all served"],
-        ),
         patch(
             "threaded-tcp-server",
             ["while Arc::strong_count(&place) - 2 >= places", "while places == 0"],
@@ -28,8 +19,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         patch(
             "threaded-tcp-server",
             [
-                "serve(connection, peer, place)",
-                "serve(connection, peer, place.clone()).inspect_err(|_| std::mem::forget(place))",
+                "let length = connection.read(&mut buffer)?;",
+                "let length = connection.read(&mut buffer).inspect_err(|_| std::mem::forget(_place.clone()))?;",
             ],
             &["a client that resets gives its place back"],
         ),
@@ -56,14 +47,6 @@ pub const FIXTURES: Fixtures = Fixtures {
                 "connection.take(message.len() as u64)",
             ],
             &[WRONG_ECHO],
-        ),
-        patch(
-            "threaded-tcp-client",
-            [
-                "if why.kind() == ErrorKind::ConnectionRefused { HINT } else { \"\" }",
-                "HINT",
-            ],
-            &["the hint is given only where it fits"],
         ),
         patch(
             "threaded-tcp-client",

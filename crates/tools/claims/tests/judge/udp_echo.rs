@@ -49,7 +49,7 @@ pub const FIXTURES: Fixtures = Fixtures {
             "udp-client",
             [
                 "if peer != server => hint = ignore(peer)",
-                "if peer != server => while matches!(socket.peek_from(&mut buffer), Ok((_, peer)) if peer != server) { hint = ignore(socket.recv_from(&mut buffer)?.1); }",
+                "if peer != server => { hint = ignore(peer); while matches!(socket.peek_from(&mut buffer), Ok((_, peer)) if peer != server) { hint = ignore(socket.recv_from(&mut buffer)?.1); } }",
             ],
             &["strangers who keep sending do not keep the client"],
         ),

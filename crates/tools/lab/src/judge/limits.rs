@@ -14,7 +14,7 @@ const MARK: &str = "NETWORK_PROGRAMMING_JUDGE";
 const MEMORY: u64 = 2 << 30;
 const FILE: u64 = 256 << 20;
 const SECONDS: u64 = 120;
-/// Beyond those that the user runs already.
+/// Threads included, beyond those that run already.
 const PROCESSES: u64 = 256;
 
 #[derive(clap::Args)]
@@ -29,14 +29,12 @@ pub struct Limited {
 
 /// Becomes the command, within the limits. Returns only if that fails.
 pub fn run_limited(limited: &Limited) -> Error {
-    let running =
-        fs::read_dir("/proc").map_or(1024, |processes| processes.count() as u64);
     let limits = [
         (Resource::Data, MEMORY),
         (Resource::Fsize, FILE),
         (Resource::Cpu, SECONDS),
         (Resource::Core, 0),
-        (Resource::Nproc, running + PROCESSES),
+        (Resource::Nproc, running() + PROCESSES),
     ];
     for (resource, most) in limits {
         let limit = Rlimit { current: Some(most), maximum: Some(most) };
@@ -47,6 +45,16 @@ pub fn run_limited(limited: &Limited) -> Error {
     let error =
         command.args(&limited.command[1..]).current_dir(&limited.folder).exec();
     Error::new(error).context(format!("cannot start {}", limited.command[0]))
+}
+
+/// The threads that run now: those are what Linux counts against the limit.
+fn running() -> u64 {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let threads = processes.map(|process| fs::read_dir(process.path().join("task")));
+    match threads.flatten().map(|threads| threads.count() as u64).sum() {
+        0 => 1024, // Other systems have no /proc, and count processes.
+        threads => threads,
+    }
 }
 
 /// Nothing of a judged program outlives this value, as far as /proc shows it: neither
