@@ -4,14 +4,16 @@ import argparse
 import http.client
 import json
 import sys
-import unicodedata
 from urllib.parse import urlsplit
 
 MOST_BYTES = 16 << 20
 
 
+CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
+
+
 def printable(text):
-    return "".join("\ufffd" if unicodedata.category(c) == "Cc" else c for c in text)
+    return text.translate(CONTROL)
 
 
 def number(text):
