@@ -7,8 +7,6 @@ import sys
 from urllib.parse import urlsplit
 
 MOST_BYTES = 16 << 20
-
-
 CONTROL = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], "\ufffd")
 
 
