@@ -17,7 +17,7 @@ use regex_lite::Regex;
 /// The longest that a test waits for anything. A healthy program takes milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is kept of what a program prints; the rest is read and thrown away.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = 16 << 20;
 
 /// A running program. It is killed when this value is dropped, so also when a test fails.
 pub struct Program {

@@ -90,10 +90,10 @@ fn a_program_that_prints_a_gigabyte_is_a_verdict_and_not_a_hang() {
     );
     let verdict = verdict_on(&command);
     assert_eq!(verdict["problem"], Value::Null);
-    let failed = verdict["stages"][0]["promises"].as_array().unwrap().iter();
-    let mut failed = failed.filter(|promise| promise["passed"] == false);
-    let shown = "server_and_client_print_what_the_readme_shows";
-    assert!(failed.any(|promise| promise["name"] == shown), "{verdict}");
+    // Some tests wait for its end, and it prints on instead; others do not mind.
+    let stage = &verdict["stages"][0];
+    assert!(stage["failed"].as_u64() > Some(0), "{stage}");
+    assert!(stage["passed"].as_u64() > Some(0), "{stage}");
 }
 
 #[test]
