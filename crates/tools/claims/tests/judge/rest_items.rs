@@ -62,7 +62,7 @@ pub const FIXTURES: Fixtures = Fixtures {
             "rest-client",
             [
                 "println!(\"{}\", printable(line.as_bytes()));",
-                "println!(\"{line:.200}\");",
+                "println!(\"{:.200}\", printable(line.as_bytes()));",
             ],
             &["the client shows a long answer whole"],
         ),

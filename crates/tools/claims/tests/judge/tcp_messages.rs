@@ -107,11 +107,6 @@ pub const FIXTURES: Fixtures = Fixtures {
         ),
         patch(
             "lines-client",
-            ["const AT_ONCE: usize = 10;", "const AT_ONCE: usize = 1;"],
-            &["the clients send what the protocol says"],
-        ),
-        patch(
-            "lines-client",
             [
                 "ensure!(line.ends_with(b\"\\n\"), \"no line end after {} bytes\", line.len());",
                 "",
