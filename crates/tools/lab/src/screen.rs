@@ -157,6 +157,18 @@ impl Screen {
         lines.for_each(|line| self.plain(&printable(line)));
     }
 
+    /// What is drawn in lines, where it has room; a code to be scanned dark on light.
+    pub fn picture(&mut self, lines: &[String], is_code: bool) {
+        let width = self.width().unwrap_or(0);
+        if self.ascii || lines.iter().any(|line| display_width(line) > width) {
+            return;
+        }
+        let ink = Style::new().fg_color(Some(Ansi256Color(16).into()));
+        let code = ink.bg_color(Some(Ansi256Color(231).into()));
+        let style = if is_code { code } else { BOLD };
+        lines.iter().for_each(|line| self.write(&self.paint(style, line)));
+    }
+
     /// The last line, until something else is written.
     pub fn status(&mut self, text: &str) {
         let width = self.width().unwrap_or(USUAL);
