@@ -10,6 +10,7 @@ mod judge;
 mod performance;
 mod places;
 mod program;
+mod record;
 mod scene;
 mod screen;
 mod serve;

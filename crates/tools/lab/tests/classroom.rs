@@ -6,10 +6,10 @@
 mod program;
 mod tty;
 
-use std::env;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::{env, fs};
 
 use program::{PATIENCE, Program};
 use rqrr::PreparedImage;
@@ -224,6 +224,28 @@ fn a_full_chat_is_told_of() {
         assert!(clients.iter().all(|(status, _)| status == "HTTP/1.1 101"));
         assert_eq!(join().0, "HTTP/1.1 503");
     });
+}
+
+/// Of the wiretap, whose `--listen` anybody may choose, this says nothing.
+#[test]
+fn no_scene_and_no_other_command_names_more_than_loopback() {
+    let crates = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let mut files = Command::new("find");
+    files.args([crates, "-name", "*.rs", "-o", "-name", "demo*.toml"]);
+    let files = String::from_utf8(files.output().unwrap().stdout).unwrap();
+    let is_meant = |path: &&str| {
+        let tools = ["tools/lab/src/", "tools/brokers/src/", "tools/scoreboard/src/"];
+        let is_of_tool = tools.iter().any(|tool| path.contains(tool));
+        path.ends_with(".toml") || is_of_tool && !path.ends_with("/classroom.rs")
+    };
+    let files: Vec<&str> = files.lines().filter(is_meant).collect();
+    assert!(files.len() > 40, "{files:?}");
+    for path in files {
+        let text = fs::read_to_string(path).unwrap();
+        for open in ["0.0.0.0", "[::]", "UNSPECIFIED"] {
+            assert!(!text.contains(open), "{path}: {open}");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use nix::pty::{Winsize, openpty};
-use rustix::termios::tcsetwinsize;
 use vt100::{Color, Parser};
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
