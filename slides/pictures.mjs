@@ -27,8 +27,9 @@ function start(...words) {
       }
       wake()
     })
-  const type = (line) => (lines.push(`> ${line}`), child.stdin.write(`${line}\n`))
-  return { lines, waitFor, type, end: () => child.kill('SIGINT') }
+  const typed = new Set()
+  const type = (line) => (typed.add(line), lines.push(line), child.stdin.write(`${line}\n`))
+  return { lines, typed, waitFor, type, end: () => child.kill('SIGINT') }
 }
 
 /** A drawing of ours, on a ground of its own: a page may be light or dark. */
@@ -69,7 +70,8 @@ const pictures = {
       await page.setContent(`<style>
         body { display: flex; gap: 16px; margin: 0; padding: 16px; height: 488px; background: #d5dbe1; color-scheme: light }
         iframe, pre { flex: 1; min-width: 0; margin: 0; border: 0; border-radius: 10px; box-shadow: 0 1px 6px #0004 }
-        pre { box-sizing: border-box; padding: 20px; background: #17212c; color: #e6e9ed; font: 18px/1.6 monospace; white-space: pre-wrap }
+        pre { box-sizing: border-box; padding: 20px; background: #17212c; color: #b9c3cd; font: 18px/1.6 monospace; white-space: pre-wrap }
+        b { color: #fff }
         </style><iframe src="http://${address}"></iframe><pre></pre>`)
       const frame = await (await page.waitForSelector('iframe')).contentFrame()
       const waitFor = (text) => frame.waitForFunction((text) => document.body.innerText.includes(text), { timeout: PATIENCE }, text)
@@ -85,8 +87,10 @@ const pictures = {
       await say('<b>This</b> stays text.')
       rui.type('One server, one port, all at once.')
       await waitFor('all at once')
-      const text = escape(`$ cargo run -p ws-chat --bin ws-client\n${rui.lines.join('\n')}`)
-      await page.evaluate((text) => (document.querySelector('pre').innerHTML = text), text)
+      // What was typed is bright, what was printed is not.
+      const html = (line) => (rui.typed.has(line) ? `<b>${escape(line)}</b>` : escape(line))
+      const lines = ['<b>$ cargo run -p ws-chat --bin ws-client</b>', ...rui.lines.map(html)]
+      await page.evaluate((html) => (document.querySelector('pre').innerHTML = html), lines.join('\n'))
       await shoot()
       rui.end()
     } finally {

@@ -49,7 +49,9 @@ fn ip(arguments: &str) {
 
 /// The network of the room, which the lecturer's machine has joined.
 fn make_room() {
-    ip("link add room type bridge");
+    // Else the bridge takes the lowest address of its cables, and another one when that
+    // cable is pulled.
+    ip("link add room address 02:00:00:00:00:01 type bridge");
     ip("addr add 10.77.0.1/24 dev room");
     ip("link set room up");
 }
