@@ -163,10 +163,11 @@ impl Room<'_> {
         }
         let (took_part, most) = (self.hosts.len(), self.most);
         self.server.interrupt();
-        while !self.server.has_ended() {
+        let end = Instant::now() + program::ENDING;
+        while !self.server.has_ended() && Instant::now() < end {
             self.handle_next();
         }
-        self.server.wait(program::ENDING)?;
+        self.server.wait(program::REST)?;
         self.screen.plain(&format!(
             "The chat has ended. {took_part} took part, at most {most} at once."
         ));
