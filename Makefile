@@ -20,7 +20,7 @@ WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
 SCRIPTS := $(wildcard .ci/* crates/*/*.sh crates/tools/*/*.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo warm brokers test tested tests tools mutants exercises check copies windows mac offline offline-check bench slides slides-check slides-serve rust
+.PHONY: help demo warm classroom brokers test tested tests tools mutants exercises check copies windows mac offline offline-check bench slides slides-check slides-serve pictures rust
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ demo-%: rust ## Play one example, such as make demo-tcp-echo
 warm: rust ## Prepare the demo the day before: install, build, try the brokers
 	@$(INSTALL) $(MQTT) $(AMQP) || true
 	cargo lab demo --warm
+
+classroom: rust ## Open the chat to the local network, for a class: an address and a QR code
+	cargo lab classroom $(ARGS)
 
 brokers: rust ## Start Mosquitto and RabbitMQ on their ports until Ctrl-C
 	@$(INSTALL) $(MQTT) $(AMQP)
@@ -150,6 +153,12 @@ slides-check: slides/node_modules ## Check that every slide is true, fits, is le
 
 slides-serve: slides/node_modules ## Show the deck in a browser while it is edited
 	cd slides && node_modules/.bin/marp --server . --no-stdin
+
+# From the real things: a scene that is played, the deck, the chat, a diagram, a chart.
+pictures: slides ## Draw the pictures of the front page, in pictures/, anew
+	@$(INSTALL) $(AMQP)
+	cargo lab demo --record pictures/rabbitmq-tasks.svg rabbitmq-tasks
+	cd slides && node pictures.mjs
 
 slides/node_modules: slides/package-lock.json
 	$(INSTALL) node chromium

@@ -215,6 +215,11 @@ fn two_pages_and_a_terminal_talk() {
     browser.evaluate(&first, click);
     browser.wait_for_message(&second, &format!("[{first_port}]: By the button"));
 
+    browser.evaluate(&first, "nameBox.value = ' Ana '");
+    browser.type_line(&first, "With a name");
+    browser.wait_for_message(&second, &format!("[{first_port}]: Ana: With a name"));
+    browser.wait_for_message(&first, "You: With a name");
+
     let client = examples::program("ws-chat", "ws-client");
     let command =
         format!("echo From the terminal | {} ws://{address}", client.display());
@@ -349,7 +354,12 @@ fn every_control_of_the_page_has_an_accessible_name() {
     browser.wait_until_connected(&page);
     let tree = browser.call(Some(&page), "Accessibility.getFullAXTree", json!({}));
     let nodes = tree["nodes"].as_array().expect("nodes");
-    let expected = [("log", "Messages"), ("textbox", "Message"), ("button", "Send")];
+    let expected = [
+        ("log", "Messages"),
+        ("textbox", "Your name"),
+        ("textbox", "Message"),
+        ("button", "Send"),
+    ];
     for (role, name) in expected {
         let found = nodes.iter().any(|node| {
             node["role"]["value"] == role && node["name"]["value"] == name

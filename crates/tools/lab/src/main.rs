@@ -1,14 +1,16 @@
-//! The classroom tool: `lab demo` plays the examples as a guided tour, `lab brokers`
-//! starts the brokers that some of them need.
+//! The classroom tool: `lab demo` plays the examples as a guided tour, `lab classroom`
+//! opens the chat to a class, `lab brokers` starts the brokers that some of them need.
 
 mod audience;
 mod backstage;
+mod classroom;
 mod deck;
 mod fold;
 mod judge;
 mod performance;
 mod places;
 mod program;
+mod record;
 mod scene;
 mod screen;
 mod serve;
@@ -62,6 +64,13 @@ enum Command {
     #[cfg(windows)]
     #[command(hide = true)]
     Interrupt { process: u32 },
+    /// Opens the chat of `ws-chat` to the local network, for a classroom's phones
+    ///
+    /// Says what becomes reachable and asks for Enter, then shows the address, also as a
+    /// QR code, and who comes and goes. Ctrl-C ends it and says how many took part. No
+    /// other command listens on more than this machine's own 127.0.0.1. Exit status 1
+    /// when there is no network, no consent, or the chat cannot start.
+    Classroom(classroom::Arguments),
     /// Starts a private Mosquitto and a private RabbitMQ, and ends them
     ///
     /// Both listen on 127.0.0.1 only, keep what they write in a folder of their own,
@@ -92,6 +101,9 @@ fn main() -> Result<ExitCode> {
             // What Ctrl-C made fail is not to be told.
             audience::stay_if_leaving();
             result
+        }
+        Some(Command::Classroom(arguments)) => {
+            classroom::run(&arguments).map(|()| ExitCode::SUCCESS)
         }
         Some(Command::Brokers { command }) => {
             serve::serve(&command).map(ExitCode::from)

@@ -1,8 +1,9 @@
 //! What the class sees: words that wrap, colours that can be read, one line of status.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{Ansi256Color, Color, Style};
 use textwrap::core::display_width;
@@ -10,7 +11,7 @@ use textwrap::core::display_width;
 use crate::audience;
 use crate::deck::Slide;
 use crate::scene::Scene;
-use crate::terminal;
+use crate::{record, terminal};
 
 /// Colours that can be told from black and from white, on any projector.
 const PROGRAMS: [u8; 6] = [32, 28, 133, 166, 63, 30];
@@ -53,6 +54,8 @@ pub struct Screen {
     status: String,
     /// The longest name of a program in the scene.
     names: usize,
+    /// What was written, and when, if it is to be recorded.
+    pub record: Option<Vec<(Instant, String)>>,
 }
 
 impl Screen {
@@ -65,6 +68,7 @@ impl Screen {
             ascii: terminal && !speaks_utf8(),
             status: String::new(),
             names: 0,
+            record: None,
         }
     }
 
@@ -74,7 +78,7 @@ impl Screen {
             scene.actors().iter().map(|name| display_width(name)).max().unwrap_or(0);
         let rule = "=".repeat(self.width().unwrap_or(USUAL).min(USUAL));
         self.plain("");
-        self.write(&self.paint(BOLD, &rule));
+        self.write(&paint(BOLD, &rule));
         self.wrapped(&format!("{number}: "), BOLD, &scene.title);
         if let Some(slide) = slide {
             self.wrapped(
@@ -91,7 +95,7 @@ impl Screen {
     /// A sentence to the class, after a label.
     pub fn say(&mut self, label: &str, text: &str) {
         let columns = display_width(label);
-        self.hanging(&self.paint(BOLD, label), columns, Style::new(), text);
+        self.hanging(&paint(BOLD, label), columns, Style::new(), text);
     }
 
     pub fn question(&mut self, text: &str) {
@@ -124,11 +128,8 @@ impl Screen {
             }
         };
         let gap = " ".repeat(self.names.saturating_sub(display_width(name)));
-        let prefix = format!(
-            "{seconds}{}{gap} {} ",
-            self.paint(style, name),
-            self.paint(style, "|")
-        );
+        let prefix =
+            format!("{seconds}{}{gap} {} ", paint(style, name), paint(style, "|"));
         // What a wiretap does to the network is an event as well.
         let is_fault = text.contains("FAULT:");
         let style = if is_fault { colour(EVENT).bold() } else { Style::new() };
@@ -157,6 +158,18 @@ impl Screen {
         lines.for_each(|line| self.plain(&printable(line)));
     }
 
+    /// What is drawn in lines, where it has room; a code to be scanned dark on light.
+    pub fn picture(&mut self, lines: &[String], is_code: bool) {
+        let width = self.width().unwrap_or(0);
+        if self.ascii || lines.iter().any(|line| display_width(line) > width) {
+            return;
+        }
+        let ink = Style::new().fg_color(Some(Ansi256Color(16).into()));
+        let code = ink.bg_color(Some(Ansi256Color(231).into()));
+        let style = if is_code { code } else { BOLD };
+        lines.iter().for_each(|line| self.write(&paint(style, line)));
+    }
+
     /// The last line, until something else is written.
     pub fn status(&mut self, text: &str) {
         let width = self.width().unwrap_or(USUAL);
@@ -177,7 +190,7 @@ impl Screen {
 
     /// Wraps a text under the label before it.
     fn wrapped(&mut self, label: &str, style: Style, text: &str) {
-        self.hanging(&self.paint(style, label), display_width(label), style, text);
+        self.hanging(&paint(style, label), display_width(label), style, text);
     }
 
     /// Writes a text after a prefix that takes so many columns, and further lines under
@@ -194,7 +207,7 @@ impl Screen {
             None => vec![text.to_string()],
         };
         for (number, line) in lines.iter().enumerate() {
-            let line = self.paint(style, line);
+            let line = paint(style, line);
             match number {
                 0 if !is_tight => self.write(&format!("{prefix}{line}")),
                 _ => self.write(&format!("{:columns$}{line}", "")),
@@ -203,6 +216,11 @@ impl Screen {
     }
 
     fn write(&mut self, line: &str) {
+        if let Some(record) = &mut self.record {
+            record.push((Instant::now(), line.to_string()));
+        }
+        let line =
+            if self.colour { line.into() } else { strip_str(line).to_string() };
         let clear = if self.status.is_empty() { "" } else { "\r\x1b[K" };
         self.status.clear();
         self.put(&format!("{clear}{}\n", line.trim_end()));
@@ -221,15 +239,11 @@ impl Screen {
         }
     }
 
-    fn paint(&self, style: Style, text: &str) -> String {
-        match self.colour && !text.is_empty() {
-            true => format!("{style}{text}{style:#}"),
-            false => text.to_string(),
-        }
-    }
-
     /// The terminal's width now: it may change.
     fn width(&self) -> Option<usize> {
+        if self.record.is_some() {
+            return Some(record::COLUMNS);
+        }
         let columns = terminal::columns().unwrap_or(0);
         let columns = if columns == 0 { USUAL } else { columns };
         self.terminal.then(|| columns.max(LEAST))
@@ -238,6 +252,10 @@ impl Screen {
 
 fn colour(number: u8) -> Style {
     Style::new().fg_color(Some(Color::Ansi256(Ansi256Color(number))))
+}
+
+fn paint(style: Style, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
 }
 
 /// A program must not steer the terminal.

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stdin, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::audience::{self, Key};
 use crate::backstage::Brokers;
 use crate::performance::{Performance, Stop};
 use crate::scene::{self, Scene};
 use crate::screen::Screen;
-use crate::{deck, terminal, warm};
+use crate::{deck, record, terminal, warm};
 
 pub const PROMPT: &str = "Enter: go on | s skip, r again, b back, q quit, ? help";
 pub const HELP: &str = "Enter: the next step, or enough of a wait. s: skip this scene. \
@@ -48,6 +49,9 @@ pub struct Options {
     /// The others are sent to a wiretap that passes on what they send.
     #[arg(long)]
     wire: bool,
+    /// Writes what the first of these scenes shows to an SVG that moves by itself
+    #[arg(long, value_name = "FILE.svg", conflicts_with_all = ["list", "warm"])]
+    record: Option<PathBuf>,
     /// Only prepares: builds everything, and tries the brokers
     #[arg(long)]
     warm: bool,
@@ -82,6 +86,7 @@ impl Guide {
         let keys = if watched { audience::keys().ok() } else { None };
         let is_auto = options.auto || options.pace.is_some();
         let pace = match () {
+            () if options.record.is_some() => Pace::None,
             () if is_auto && stdout().is_terminal() => {
                 Pace::Auto(options.pace.unwrap_or(PACE))
             }
@@ -126,6 +131,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if let Some(name) = &options.from {
         scene::begin_at(&mut scenes, name)?;
     }
+    if options.record.is_some() {
+        scenes.truncate(1);
+    }
     let mut screen = Screen::new();
     if options.list {
         let width = scenes.iter().map(|scene| scene.name.len()).max().unwrap_or(0);
@@ -150,6 +158,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         guide,
         brokers,
         wired: options.wire,
+        records: options.record.is_some(),
         results: BTreeMap::new(),
     };
     match options.warm {
@@ -157,6 +166,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         false => tour.play(),
     }
     terminal::give_back();
+    let title = tour.scenes.first().map(|scene| scene.title.clone());
+    let good = tour.results.values().any(Option::is_none);
+    if let (Some(path), Some(lines), Some(title), true) =
+        (&options.record, tour.screen.record.take(), title, good)
+    {
+        let written = fs::write(path, record::svg(&title, &lines));
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(tour.finish(all, left_out, options.warm))
 }
 
@@ -167,6 +184,8 @@ struct Tour {
     brokers: Brokers,
     /// Whether to show what crosses between the programs.
     wired: bool,
+    /// Whether what is shown is recorded.
+    records: bool,
     /// What became of each scene that was played, or could not be: nothing, or what is
     /// to be said of it.
     results: BTreeMap<usize, Option<String>>,
@@ -196,6 +215,8 @@ impl Tour {
         let scene = &self.scenes[index];
         let slide = deck::slide_of(scene.name.split('/').next().unwrap_or_default());
         self.screen.header(&number, scene, slide.as_ref());
+        // A recording has the title, and knows of no deck.
+        self.screen.record = self.records.then(Vec::new);
         let broker = match self.find_broker(index)? {
             Ok(broker) => broker,
             Err(error) => {

@@ -15,8 +15,8 @@ use crate::screen::Screen;
 const LINES_SHOWN: usize = 12;
 
 /// Builds each crate just as the commands of the scenes will want it: several together
-/// would get other features, and so would an example together with the programs. Takes out the scenes that need one that cannot be built,
-/// and returns what to say of them.
+/// would get other features, and so would an example together with the programs. Takes
+/// out the scenes that need one that cannot be built, and returns what to say of them.
 pub fn build(scenes: &mut Vec<Scene>, screen: &mut Screen) -> Result<Vec<String>> {
     let mut builds: Vec<String> = Vec::new();
     for build in scenes.iter().flat_map(Scene::builds) {
@@ -44,7 +44,7 @@ pub fn build(scenes: &mut Vec<Scene>, screen: &mut Screen) -> Result<Vec<String>
 }
 
 /// Builds in silence; returns the end of what cargo says if that fails.
-fn build_one(build: &str) -> Result<Option<Vec<String>>> {
+pub fn build_one(build: &str) -> Result<Option<Vec<String>>> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "-q"]).args(build.split(' ')).current_dir(scene::root());
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

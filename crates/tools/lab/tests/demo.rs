@@ -6,12 +6,14 @@ mod procfs;
 #[path = "../../../tcp-echo/tests/program/mod.rs"]
 mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use program::{Ended, Program};
+use regex_lite::Regex;
 use tempfile::TempDir;
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -103,6 +105,60 @@ fn the_scenes_of_rest_items_play() {
 #[test]
 fn the_scenes_of_ws_chat_play() {
     assert_plays("ws-chat");
+}
+
+/// What a recording says, by who says it: two programs that print at the same time may
+/// come in either order. Ports and times are left out.
+fn said(recording: &str) -> BTreeMap<String, Vec<String>> {
+    let text =
+        |line: &str| Regex::new("<[^>]*>").unwrap().replace_all(line, "").to_string();
+    let lines =
+        recording.lines().filter(|line| line.starts_with("<text y=")).map(text);
+    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines {
+        let line = Regex::new(r":\d+").unwrap().replace_all(&line, ":<port>");
+        let line = Regex::new(r"^ *\d+\.\d s ").unwrap().replace(&line, "");
+        match line.split_once(" | ") {
+            Some((name, line)) => {
+                said.entry(name.trim().into()).or_default().push(line.into())
+            }
+            // Where it wraps depends on the port.
+            None => said
+                .entry(String::new())
+                .or_default()
+                .extend(line.split_whitespace().map(str::to_string)),
+        }
+    }
+    said
+}
+
+#[test]
+fn the_recording_in_pictures_is_what_the_scene_shows() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("scene.svg");
+    let demo = play_scenes(&["--record", path.to_str().unwrap(), "rabbitmq-tasks"]);
+    assert_eq!(demo.code, Some(0), "{}\n{}", demo.output.join("\n"), demo.errors);
+    assert!(
+        !demo.output.join("").contains('\u{1b}'),
+        "colours are for the recording"
+    );
+    let new = fs::read_to_string(&path).unwrap();
+    let committed =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../pictures/rabbitmq-tasks.svg");
+    let committed = fs::read_to_string(committed).unwrap();
+    let [old, new] = [&committed, &new].map(|recording| said(recording));
+    assert!(
+        new["Ana"].iter().any(|line| line.starts_with("Received again: ")),
+        "{new:?}"
+    );
+    assert_eq!(old, new, "record it again: make pictures");
+    // What a page of a repository takes: small, and moving without a script.
+    assert!(committed.len() < 150_000 && !committed.contains("<script"));
+    for needed in
+        ["prefers-color-scheme:dark", "prefers-reduced-motion:reduce", "@keyframes"]
+    {
+        assert!(committed.contains(needed), "{needed}");
+    }
 }
 
 /// The bytes that a wiretap's summary tells of, both directions together.
