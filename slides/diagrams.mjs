@@ -85,7 +85,9 @@ async function draw(stale) {
     const [viewBox, left, top, width, height] = drawn.match(/viewBox="(\S+) (\S+) (\S+) (\S+)"/)
     const box = [left, top, width, height].map(Number)
     // Mermaid's lifelines go on below the picture, and its arrowheads reach its edge.
+    // White behind it, since a page that shows it may be dark.
     const cut = drawn
+      .replace('style="', 'style="background: #fff; ')
       .replaceAll('y2="2000"', `y2="${box[1] + box[3]}"`)
       .replace(viewBox, `viewBox="${box[0] - PADDING} ${box[1] - PADDING} ${box[2] + 2 * PADDING} ${box[3] + 2 * PADDING}"`)
     const rounded = cut.replace(/(\.\d\d)\d+/g, '$1')

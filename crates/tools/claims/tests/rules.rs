@@ -324,27 +324,26 @@ fn every_example_can_be_copied_because_it_inherits_nothing() {
     }
 }
 
+/// That each dependency has one version is judged by `versions.rs`.
 #[test]
-fn each_dependency_has_one_version_and_no_crate_has_the_name_of_one() {
+fn no_example_has_the_name_of_a_dependency() {
     let _guide = Guide;
     let lock = read(&root().join("Cargo.lock"));
-    let names: Vec<&str> =
-        lock.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
-    // The lock file names a package once for each of its versions, in order.
-    for pair in names.windows(2) {
-        assert_ne!(
-            pair[0], pair[1],
-            "Cargo.lock has it twice: two versions are built for nothing, and a crate of \
-             ours of that name would be mistaken for it"
-        );
+    for folder in examples() {
+        let line = format!("name = \"{}\"", name(&folder));
+        let count = lock.lines().filter(|found| *found == line).count();
+        assert_eq!(count, 1, "a crate of ours would be mistaken for another: {line}");
     }
-    assert!(names.len() > 10);
 }
 
 #[test]
 fn the_names_of_all_programs_differ_and_are_in_the_readmes() {
     let _guide = Guide;
     let readme = read(&root().join("README.md"));
+    for folder in examples() {
+        let link = format!("](crates/{}/README.md)", name(&folder));
+        assert!(readme.contains(&link), "README.md links every example: {link}");
+    }
     let mut seen = Vec::new();
     for (path, _) in programs() {
         let program = name(&path).to_string();
@@ -354,7 +353,6 @@ fn the_names_of_all_programs_differ_and_are_in_the_readmes() {
             true => format!("cargo run -p {of}"),
             false => format!("cargo run -p {of} --bin {program}"),
         };
-        assert!(readme.contains(&run), "README.md lists every program: {run}");
         let its_readme = read(&folder.join("README.md"));
         assert!(
             its_readme.contains(&run),
@@ -367,6 +365,53 @@ fn the_names_of_all_programs_differ_and_are_in_the_readmes() {
         );
         assert!(!seen.contains(&program), "two programs are named {program}");
         seen.push(program);
+    }
+}
+
+#[test]
+fn every_link_of_a_page_leads_somewhere() {
+    let _guide = Guide;
+    let link = regex_lite::Regex::new(r"\]\(([^)\s#:]*)(#[^)\s]+)?\)").unwrap();
+    let mut pages = Vec::new();
+    markdown(&root(), &mut pages);
+    assert!(pages.len() > 20, "{pages:?}");
+    for page in pages {
+        let text = read(&page);
+        for found in link.captures_iter(&text) {
+            let target = match &found[1] {
+                "" => page.clone(),
+                path => page.parent().unwrap().join(path),
+            };
+            let place = format!("{}: {}", page.display(), &found[0]);
+            assert!(target.exists(), "{place} leads nowhere");
+            let Some(anchor) = found.get(2) else { continue };
+            if target.extension() == Some("md".as_ref()) {
+                let heading = |line: &str| {
+                    let kept = line.trim_start_matches('#').trim().to_lowercase();
+                    let kept = kept.replace(' ', "-");
+                    let is_kept = |c: &char| c.is_alphanumeric() || "-_".contains(*c);
+                    format!("#{}", kept.chars().filter(is_kept).collect::<String>())
+                };
+                let text = read(&target);
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                let is_there = headings.any(|line| heading(line) == anchor.as_str());
+                assert!(is_there, "{place}: no such heading");
+            }
+        }
+    }
+}
+
+/// All pages below a folder that are ours.
+fn markdown(folder: &Path, pages: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        // The deck is judged by its own tests.
+        let is_foreign = [".git", "slides", "target"].contains(&name(&path));
+        if path.is_dir() && !is_foreign {
+            markdown(&path, pages);
+        } else if path.extension() == Some("md".as_ref()) {
+            pages.push(path);
+        }
     }
 }
 
