@@ -1,60 +1,66 @@
-//! The report as charts for the slides. Shapes and names tell apart what not everyone
-//! can tell by its colour.
+//! The report as charts for the slides and for the page. Shapes tell the sides apart for
+//! whoever cannot tell their colours.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
 use plotters::coord::Shift;
-use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::report::{Part, Report, Row, Side};
-use crate::stats::spread;
-use crate::table::grouped;
+use crate::report::{Figure, Of, Part, RATE, Report, Row, SIDES, Side, Three};
+use crate::rows::TRANSPORTS;
+use crate::table::{grouped, number};
 
+/// The deck's colours and fonts; a slide is 1280 by 720.
+pub const THEME: &str = include_str!("../../../../slides/theme.css");
 /// What a slide leaves below its title.
-const WIDTH: i32 = 1184;
-const HEIGHT: i32 = 560;
-/// From one line of text to the next.
-const LINE: i32 = 25;
-/// The middle of the legend, which is the first line.
-const LEGEND: i32 = 12;
-/// Where lanes begin below it. Curves leave room for the number at an axis's end.
-const LANES: i32 = LINE + 1;
-const CURVES: i32 = LINE + 13;
-const BOTTOM: i32 = HEIGHT - 52;
+const SIZE: (u32, u32) = (1184, 544);
+const LEGEND: i32 = 34;
+/// Pixels on the slide.
+const TEXT: i32 = 24;
 /// The backend divides the size by 1.24.
-const FONT: (&str, f64) = ("'Source Sans 3', sans-serif", 18.0 * 1.24);
-
-const INK: RGBColor = rgb(0x1c2733);
-const MUTED: RGBColor = rgb(0x56616d);
-const GRID: RGBColor = rgb(0xc2c9d1);
-const FINE: RGBColor = rgb(0xe4e8ec);
-const PANEL: RGBColor = rgb(0xf3f5f8);
-const RUST: RGBColor = rgb(0xa8380b);
-const PYTHON: RGBColor = rgb(0x0b5394);
-/// For one transport each, all dark enough for text on white.
-const TRANSPORTS: [u32; 9] = [
-    0x006d55, 0x9c1c6b, 0xa8380b, 0x0b5394, 0x1c2733, 0x7d5a00, 0x6a3fb5, 0x0a7288,
-    0x5f6620,
-];
-
-const fn rgb(hex: u32) -> RGBColor {
-    let [_, red, green, blue] = hex.to_be_bytes();
-    RGBColor(red, green, blue)
-}
+const FONT: (&str, f64) = ("'Source Sans 3', sans-serif", TEXT as f64 * 1.24);
+const NAMES: u32 = 272;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Point = (i32, i32);
 
-/// The name and the text of each SVG file; no text without any figure.
-pub fn draw(report: &Report) -> Result<[(&'static str, Option<String>); 5]> {
-    Ok([
-        ("delay.svg", lanes(report, &DELAY)?),
-        ("rate.svg", lanes(report, &RATE)?),
-        ("clients.svg", curves(report, &CLIENTS)?),
-        ("memory.svg", curves(report, &MEMORY)?),
-        ("sizes.svg", curves(report, &SIZES)?),
-    ])
+pub struct Chart {
+    pub file: &'static str,
+    pub svg: String,
+    /// What it shows, for those who cannot see it.
+    pub says: String,
+}
+
+/// All charts for which there are figures.
+pub fn draw(report: &Report) -> Result<Vec<Chart>> {
+    let mut charts = Vec::new();
+    let lanes = [
+        ("rate.svg", RATES, rate_says(report)),
+        ("delay.svg", DELAYS, delay_says(report)),
+        ("memory.svg", MEMORY, memory_says(report)),
+    ];
+    for (file, chart, says) in lanes {
+        let svg = chart.draw(report).with_context(|| file)?;
+        charts.extend(svg.map(|svg| Chart {
+            file,
+            svg,
+            says: says.unwrap_or_default(),
+        }));
+    }
+    let curves = [
+        ("clients.svg", CLIENTS, clients_says(report)),
+        ("sizes.svg", SIZES, sizes_says(report)),
+    ];
+    for (file, chart, says) in curves {
+        let svg = chart.draw(report).with_context(|| file)?;
+        charts.extend(svg.map(|svg| Chart {
+            file,
+            svg,
+            says: says.unwrap_or_default(),
+        }));
+    }
+    Ok(charts)
 }
 
 /// A chart with a lane for each transport, from top to bottom.
@@ -62,452 +68,488 @@ struct Lanes {
     axis: &'static str,
     label: fn(f64) -> String,
     note: &'static str,
-    /// From the back to the front.
-    sides: &'static [Side],
+    part: Part,
     /// Where the bar begins, the mark stands, and the bar ends.
-    bar: fn(&Row) -> [f64; 3],
+    bar: fn(&Row) -> Option<[f64; 3]>,
 }
 
-const DELAY: Lanes = Lanes {
+const RATES: Lanes = Lanes {
+    axis: "messages per second",
+    label: grouped,
+    note: "bar: spread of the rounds",
+    part: Part::Reading,
+    bar: |row| bar(&row.figure(RATE)),
+};
+
+const DELAYS: Lanes = Lanes {
     axis: "delay of a message",
-    label: |us| {
-        if us < 1e3 { format!("{us} µs") } else { format!("{} ms", us / 1e3) }
+    label: |us| match us {
+        ..1e3 => format!("{us} µs"),
+        _ => format!("{} ms", us / 1e3),
     },
-    note: "mark: median; end of the bar: 99th percentile",
-    sides: &[Side::Python, Side::Example],
+    note: "mark: median; end of the bar: 99 %",
+    part: Part::Reading,
     bar: |row| {
-        let median = row.p50_us.median();
-        [median, median, row.p99_us.median().max(median)]
+        let median = row.median(|round| round.p50_us)?;
+        Some([median, median, row.median(|round| round.p99_us)?.max(median)])
     },
 };
 
-const RATE: Lanes = Lanes {
-    axis: "messages a second",
-    label: count,
-    note: "mark: median; bar: spread of the rounds",
-    sides: &[Side::Limit, Side::Python, Side::Example],
+const MEMORY: Lanes = Lanes {
+    axis: "KiB of memory per idle client",
+    label: |kib| if kib < 1.0 { kib.to_string() } else { grouped(kib) },
+    note: "of about 1,000 clients",
+    part: Part::Idle,
     bar: |row| {
-        let (least, most) = row.per_second.spread();
-        [least, row.per_second.median(), most]
+        let is_meant = (900..=1000).contains(&row.clients);
+        bar(&row.per_client_kib()).filter(|_| is_meant)
     },
 };
 
-fn lanes(report: &Report, chart: &Lanes) -> Result<Option<String>> {
-    let drawn =
-        |row: &&Row| chart.sides.contains(&row.side) && drawable((chart.bar)(row)[1]);
-    let rows: Vec<&Row> = report.rows(Part::Transports).filter(drawn).collect();
-    let mut values: Vec<f64> = rows.iter().flat_map(|row| (chart.bar)(row)).collect();
-    values.retain(|value| drawable(*value));
-    let Some(range) = spread(&values) else { return Ok(None) };
-    let names = names(rows.iter().copied());
-    let (left, right) = (width(&names), WIDTH - 44);
-    let axis = Axis::round(range, (left, right));
-    svg(|area| {
-        let middles = panels(area, &names, left)?;
-        axis.grid(area, (LANES, BOTTOM), chart.label)?;
-        for &side in chart.sides {
-            for row in rows.iter().filter(|row| row.side == side) {
-                let at = (chart.bar)(row).map(|value| axis.at(value));
-                let lane = names.iter().position(|name| *name == row.transport);
-                let y = middles[lane.unwrap_or_default()] + track(side, &rows);
-                bar(area, side, at, y)?;
+fn bar(figure: &Figure) -> Option<[f64; 3]> {
+    let (least, most) = figure.spread()?;
+    // A logarithmic axis has no place for 0.
+    (least > 0.0).then_some([least, figure.median()?, most])
+}
+
+impl Lanes {
+    fn draw(&self, report: &Report) -> Result<Option<String>> {
+        let in_charts = |name: &str| {
+            let found = TRANSPORTS.iter().find(|it| it.name == name);
+            found.is_some_and(|it| it.in_charts)
+        };
+        let mut lanes: Vec<(&str, Vec<(Side, [f64; 3])>)> = Vec::new();
+        for three in report.part(self.part) {
+            let bars = SIDES.iter().filter_map(|&side| {
+                Some((side, three.side(side).and_then(self.bar)?))
+            });
+            let (name, bars) = (&*three.example.transport, bars.collect::<Vec<_>>());
+            if in_charts(name) && !bars.is_empty() {
+                lanes.push((name, bars));
             }
         }
-        legend(area, left + 8, &rows, colour, chart.note)?;
-        foot(area, report, chart.axis, right)
-    })
-}
-
-/// The names, and the middle of each lane. Every other family of transports stands on
-/// a panel, that the eye keeps to its lane.
-fn panels(area: &Area, names: &[&str], left: i32) -> Result<Vec<i32>> {
-    let edge = |lane| LANES + (BOTTOM - LANES) * lane as i32 / names.len() as i32;
-    let (mut middles, mut families) = (Vec::new(), Vec::new());
-    for (lane, name) in names.iter().enumerate() {
-        families.push(name.split([' ', ',']).next());
-        families.dedup();
-        let (top, bottom) = (edge(lane), edge(lane + 1));
-        if families.len() % 2 == 1 {
-            area.draw(&Rectangle::new([(0, top), (WIDTH, bottom)], PANEL.filled()))?;
-        }
-        text(area, name, (left - 14, (top + bottom) / 2), HPos::Right, INK)?;
-        middles.push((top + bottom) / 2);
+        let values =
+            lanes.iter().flat_map(|(_, bars)| bars).flat_map(|(_, bar)| *bar);
+        let Some((low, high)) = Figure::of(values.collect()).spread() else {
+            return Ok(None);
+        };
+        let (count, label) = (lanes.len(), |value: &f64| tick(*value, self.label));
+        let name =
+            |y: &f64| match lanes.get(count.wrapping_sub(y.round() as usize + 1)) {
+                Some((name, _)) if y.fract() == 0.0 => name.to_string(),
+                _ => String::new(),
+            };
+        svg(|area| {
+            let (top, below) = area.split_vertically(LEGEND);
+            legend(&top, NAMES as i32, self.note, |_| true)?;
+            let mut plot = ChartBuilder::on(&below)
+                .set_label_area_size(LabelAreaPosition::Left, NAMES)
+                .set_label_area_size(LabelAreaPosition::Bottom, 2 * TEXT + 12)
+                .margin_right(48)
+                .build_cartesian_2d(
+                    (low / 1.3..high * 1.3).log_scale(),
+                    -0.5..count as f64 - 0.5,
+                )?;
+            plot.configure_mesh()
+                .y_labels(count + 1)
+                .y_label_formatter(&name)
+                .x_label_formatter(&label)
+                .x_desc(self.axis)
+                .label_style(ink())
+                .bold_line_style(colour("line"))
+                .light_line_style(TRANSPARENT)
+                .axis_style(TRANSPARENT)
+                .draw()?;
+            for (lane, (_, bars)) in lanes.iter().enumerate() {
+                for (side, [start, at, end]) in bars.iter().rev() {
+                    let y = (count - 1 - lane) as f64 + side.track();
+                    let line = side.colour().stroke_width(3);
+                    let bar = PathElement::new([(*start, y), (*end, y)], line);
+                    plot.draw_series([bar])?;
+                    side.mark(&below, plot.backend_coord(&(*at, y)), side.colour())?;
+                }
+            }
+            Ok(())
+        })
+        .map(Some)
     }
-    Ok(middles)
 }
 
-/// How far below the middle of its lane a side stands, if two share the lanes.
-fn track(side: Side, rows: &[&Row]) -> i32 {
-    match side {
-        Side::Python => 6,
-        Side::Example if rows.iter().any(|row| row.side == Side::Python) => -6,
-        _ => 0,
-    }
-}
-
-fn bar(area: &Area, side: Side, [start, at, end]: [i32; 3], y: i32) -> Result<()> {
-    if side != Side::Limit {
-        line(area, [(start, y), (end, y)], colour(side), 3)?;
-        line(area, [(start, y - 5), (start, y + 5)], colour(side), 2)?;
-        line(area, [(end, y - 5), (end, y + 5)], colour(side), 2)?;
-    }
-    mark(area, side, colour(side), (at, y))
-}
-
-/// A chart with a curve for each transport and side.
+/// A chart with a curve for each transport, by the example and by its twin.
 struct Curves {
     axes: [&'static str; 2],
     part: Part,
-    at: fn(&Row) -> (f64, f64),
+    x: fn(&Row) -> usize,
+    y: fn(&Row) -> Option<f64>,
 }
 
 const CLIENTS: Curves = Curves {
-    axes: ["clients at once", "messages a second"],
+    axes: ["clients at once", "messages per second"],
     part: Part::Clients,
-    at: |row| (row.clients as f64, row.per_second.median()),
-};
-
-const MEMORY: Curves = Curves {
-    axes: ["clients at once", "resident memory in MiB"],
-    part: Part::Clients,
-    at: |row| (row.clients as f64, row.resident_kib.median() / 1024.0),
+    x: |row| row.clients,
+    y: |row| row.median(RATE),
 };
 
 const SIZES: Curves = Curves {
-    axes: ["bytes in a message", "MB a second"],
+    axes: ["bytes per message", "MB per second"],
     part: Part::Sizes,
-    at: |row| (row.bytes as f64, row.bytes as f64 * row.per_second.median() / 1e6),
+    x: |row| row.bytes,
+    y: |row| Some(row.bytes as f64 * row.median(RATE)? / 1e6),
 };
 
-fn curves(report: &Report, chart: &Curves) -> Result<Option<String>> {
-    let mut rows: Vec<&Row> = report.rows(chart.part).collect();
-    rows.retain(|row| row.side != Side::Limit && drawable((chart.at)(row).1));
-    rows.sort_by_key(|row| (&row.transport, row.side as u8, row.bytes, row.clients));
-    let (xs, ys): (Vec<f64>, Vec<f64>) =
-        rows.iter().map(|row| (chart.at)(row)).unzip();
-    let Some(range) = spread(&ys) else { return Ok(None) };
-    let (left, right) = (86, WIDTH - width(&names(rows.iter().copied())) - 56);
-    let x = Axis::measured(xs, (left, right));
-    let y = Axis::round(range, (BOTTOM, CURVES));
-    svg(|area| {
-        x.grid(area, (CURVES, BOTTOM), count)?;
-        y.grid(area, (left, right), count)?;
-        let point = |(a, b)| (x.at(a), y.at(b));
-        let ends = each_curve(area, report, &rows, |row| point((chart.at)(row)))?;
-        end_names(area, right + 50, ends)?;
-        text(area, chart.axes[1], (0, LEGEND), HPos::Left, INK)?;
-        legend(area, 300, &rows, |_| INK, "median of the rounds")?;
-        foot(area, report, chart.axes[0], right)
-    })
-}
-
-struct End<'a> {
-    at: Point,
-    row: &'a Row,
-    colour: RGBColor,
-}
-
-/// Draws the curve of each transport and side, and tells where they end.
-fn each_curve<'a>(
-    area: &Area,
-    report: &Report,
-    rows: &[&'a Row],
-    at: impl Fn(&Row) -> Point,
-) -> Result<Vec<End<'a>>> {
-    // A transport has the same colour in every chart.
-    let all = names(report.rows(Part::Clients).chain(report.rows(Part::Sizes)));
-    let mut ends = Vec::new();
-    for own in rows.chunk_by(|a, b| a.transport == b.transport && a.side == b.side) {
-        let (row, points) = (own[0], own.iter().map(|row| at(row)));
-        let place = all.iter().position(|name| *name == row.transport);
-        let colour = rgb(TRANSPORTS[place.unwrap_or_default() % TRANSPORTS.len()]);
-        curve(area, row.side, colour, points.clone().collect())?;
-        ends.extend(points.last().map(|at| End { at, row, colour }));
+impl Curves {
+    /// The points of each transport and side, those of the first part included.
+    fn points<'a>(
+        &self,
+        report: &'a Report,
+    ) -> Vec<(&'a str, Side, Vec<(f64, f64)>)> {
+        let mut curves = Vec::new();
+        for transport in &TRANSPORTS {
+            let (base, more) = (
+                report.reading(transport.name),
+                report.of(self.part, transport.name),
+            );
+            // Of the chat's reading one hears it; else all who come ask.
+            let base =
+                base.filter(|_| self.part == Part::Sizes || transport.clients > 2);
+            for side in [Side::Example, Side::Python] {
+                let rows = base.iter().chain(&more).filter_map(|it| it.side(side));
+                let at = |row: &'a Row| Some(((self.x)(row), (row, (self.y)(row)?)));
+                let points: BTreeMap<usize, (&Row, f64)> =
+                    rows.filter_map(at).collect();
+                let Some((row, _)) =
+                    points.values().next().filter(|_| !more.is_empty())
+                else {
+                    continue;
+                };
+                let line = points.iter().map(|(x, (_, y))| (*x as f64, *y)).collect();
+                curves.push((&*row.transport, side, line));
+            }
+        }
+        curves.retain(|(_, _, points): &(_, _, Vec<_>)| points.len() > 1);
+        curves
     }
-    Ok(ends)
-}
 
-fn curve(
-    area: &Area,
-    side: Side,
-    colour: RGBColor,
-    points: Vec<Point>,
-) -> Result<()> {
-    points.iter().try_for_each(|at| mark(area, side, colour, *at))?;
-    let style = colour.stroke_width(3);
-    match side {
-        Side::Python => area.draw(&DashedPathElement::new(points, 9, 6, style))?,
-        _ => area.draw(&PathElement::new(points, style))?,
+    fn draw(&self, report: &Report) -> Result<Option<String>> {
+        let curves = self.points(report);
+        let all = curves.iter().flat_map(|(_, _, points)| points);
+        let (xs, ys): (Vec<f64>, Vec<f64>) = all.copied().unzip();
+        let (Some(x), Some(y)) = (Figure::of(xs).spread(), Figure::of(ys).spread())
+        else {
+            return Ok(None);
+        };
+        let label = |value: &f64| {
+            tick(*value, |it| if it < 1.0 { it.to_string() } else { grouped(it) })
+        };
+        svg(|area| {
+            let (top, below) = area.split_vertically(LEGEND);
+            let is_drawn = |side| side != Side::Limit;
+            legend(
+                &top,
+                0,
+                &format!("from bottom to top: {}", self.axes[1]),
+                is_drawn,
+            )?;
+            let mut plot = ChartBuilder::on(&below)
+                .set_label_area_size(LabelAreaPosition::Left, 112)
+                .set_label_area_size(LabelAreaPosition::Bottom, 2 * TEXT + 12)
+                .margin_right(NAMES + 48)
+                .margin_top(12)
+                .build_cartesian_2d(
+                    (x.0 / 1.1..x.1 * 1.1).log_scale(),
+                    (y.0 / 1.3..y.1 * 1.3).log_scale(),
+                )?;
+            plot.configure_mesh()
+                .x_label_formatter(&label)
+                .y_label_formatter(&label)
+                .x_desc(self.axes[0])
+                .label_style(ink())
+                .bold_line_style(colour("line"))
+                .light_line_style(TRANSPARENT)
+                .axis_style(TRANSPARENT)
+                .draw()?;
+            let mut ends = Vec::new();
+            let mut names: Vec<&str> = Vec::new();
+            for (name, side, points) in curves {
+                names.extend((names.last() != Some(&name)).then_some(name));
+                let line = colour(&format!("chart-{}", (names.len() - 1) % 7 + 1));
+                let style = line.stroke_width(3);
+                match side {
+                    Side::Python => plot.draw_series(DashedLineSeries::new(
+                        points.clone(),
+                        9,
+                        6,
+                        style,
+                    ))?,
+                    _ => plot.draw_series(LineSeries::new(points.clone(), style))?,
+                };
+                for point in &points {
+                    side.mark(&below, plot.backend_coord(point), line)?;
+                }
+                let end = points.last().map(|point| plot.backend_coord(point));
+                ends.extend(end.map(|end| (end, name, side, line)));
+            }
+            end_names(&below, ends)
+        })
+        .map(Some)
     }
-    Ok(())
 }
 
 /// The name of each curve, as near to its end as the other names permit.
-fn end_names(area: &Area, x: i32, mut ends: Vec<End>) -> Result<()> {
-    ends.sort_by_key(|end| end.at.1);
-    let mut ys: Vec<i32> = ends.iter().map(|end| end.at.1).collect();
+fn end_names(
+    area: &Area,
+    mut ends: Vec<((i32, i32), &str, Side, RGBColor)>,
+) -> Result<()> {
+    ends.sort_by_key(|((_, y), ..)| *y);
+    let base = area.get_base_pixel().1;
+    let bottom = SIZE.1 as i32 - LEGEND - 2 * TEXT - 12;
+    let mut ys: Vec<i32> = ends.iter().map(|((_, y), ..)| y - base).collect();
     // Two that are too near move apart, and may thereby come too near to others.
     for _ in 0..500 {
         for i in 1..ys.len() {
-            let lack = (LINE - (ys[i] - ys[i - 1])).max(0);
-            ys[i - 1] = (ys[i - 1] - (lack + 1) / 2).max(CURVES);
-            ys[i] = (ys[i] + (lack + 1) / 2).min(BOTTOM);
+            let lack = (TEXT + 2 - (ys[i] - ys[i - 1])).max(0);
+            ys[i - 1] = (ys[i - 1] - (lack + 1) / 2).max(14);
+            ys[i] = (ys[i] + (lack + 1) / 2).min(bottom);
         }
     }
-    for (End { at, row, colour }, y) in ends.into_iter().zip(ys) {
-        area.draw(&PathElement::new([at, (x - 12, y)], colour.mix(0.5)))?;
-        mark(area, row.side, colour, (x, y))?;
-        text(area, &row.transport, (x + 14, y), HPos::Left, colour)?;
+    let x = (SIZE.0 - NAMES) as i32;
+    for (((from, at), name, side, line), y) in ends.into_iter().zip(ys) {
+        let ends = [(from, at - base), (x - 14, y)];
+        area.draw(&PathElement::new(ends, line.mix(0.5)))?;
+        side.mark(area, (x, y + base), line)?;
+        text(area, name, (x + 16, y), line)?;
     }
     Ok(())
 }
 
-/// A logarithmic one: from a value to its double is equally far everywhere.
-struct Axis {
-    values: (f64, f64),
-    pixels: (i32, i32),
-    /// Where a line is drawn, and whether its value stands beside it.
-    ticks: Vec<(f64, bool)>,
-}
-
-impl Axis {
-    /// From one round value to another.
-    fn round((low, high): (f64, f64), pixels: (i32, i32)) -> Axis {
-        let decades = low.log10().floor() as i32 - 1..=high.log10().ceil() as i32;
-        let steps: Vec<(i32, f64)> = decades
-            .flat_map(|ten| (1..10).map(move |n| (n, f64::from(n) * 10f64.powi(ten))))
-            .collect();
-        let round = |n: i32| [1, 2, 5].contains(&n);
-        let mut rounds = steps.iter().filter(|step| round(step.0)).map(|step| step.1);
-        let start = rounds.clone().rfind(|value| *value < low * 0.97).unwrap_or(low);
-        let end = rounds.find(|value| *value > high * 1.03).unwrap_or(high);
-        let mut axis = Axis { values: (start, end), pixels, ticks: Vec::new() };
-        // From 1 to 2 there must be room for a number, or for a line of text.
-        let room = if pixels.0 < pixels.1 { 94 } else { LINE };
-        let few = (axis.at(2.0 * start) - pixels.0).abs() > room;
-        let drawn = steps.iter().filter(|step| (start..=end).contains(&step.1));
-        axis.ticks =
-            drawn.map(|&(n, value)| (value, n == 1 || few && round(n))).collect();
-        axis
-    }
-
-    /// With a line where something was measured, and nowhere else.
-    fn measured(mut values: Vec<f64>, pixels: (i32, i32)) -> Axis {
-        let (low, high) = spread(&values).unwrap_or((1.0, 1.0));
-        values.sort_by(|a, b| b.total_cmp(a));
-        values.dedup();
-        let mut labelled = f64::INFINITY;
-        let mut ticks = Vec::new();
-        for value in values {
-            let apart = labelled / value > 3.0;
-            labelled = if apart { value } else { labelled };
-            ticks.push((value, apart));
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Side::Example => "Rust",
+            Side::Python => "Python",
+            Side::Limit => "limit",
         }
-        Axis { values: (low / 1.2, high * 1.2), pixels, ticks }
     }
 
-    /// What is too low for the axis, such as 0, stands at its start.
-    fn at(&self, value: f64) -> i32 {
-        let ((low, high), (start, end)) = (self.values, self.pixels);
-        let share = (value.clamp(low, high) / low).ln() / (high / low).ln();
-        start + (share * f64::from(end - start)).round() as i32
+    fn colour(self) -> RGBColor {
+        match self {
+            Side::Example => colour("accent"),
+            Side::Python => colour("python"),
+            Side::Limit => colour("muted"),
+        }
     }
 
-    /// Lines across the chart, and their values.
-    fn grid(
-        &self,
-        area: &Area,
-        (from, to): Point,
-        label: fn(f64) -> String,
-    ) -> Result<()> {
-        for &(value, labelled) in &self.ticks {
-            let at = self.at(value);
-            let (ends, beside, h) = if self.pixels.0 < self.pixels.1 {
-                ([(at, from), (at, to)], (at, to + 13), HPos::Center)
-            } else {
-                ([(from, at), (to, at)], (from - 8, at), HPos::Right)
-            };
-            line(area, ends, if labelled { GRID } else { FINE }, 1)?;
-            if labelled {
-                text(area, &label(value), beside, h, INK)?;
+    /// How far from the middle of its lane a side stands.
+    fn track(self) -> f64 {
+        match self {
+            Side::Example => 0.2,
+            Side::Python => -0.2,
+            Side::Limit => 0.0,
+        }
+    }
+
+    /// A side has the same shape in every chart. The place is a pixel of the whole.
+    fn mark(self, area: &Area, (x, y): (i32, i32), colour: RGBColor) -> Result<()> {
+        let y = y - area.get_base_pixel().1;
+        let square = [(x - 6, y - 6), (x + 6, y + 6)];
+        let upright = [(x, y - 13), (x, y + 13)];
+        match self {
+            Side::Example => area.draw(&Circle::new((x, y), 7, colour.filled()))?,
+            Side::Python => area.draw(&Rectangle::new(square, colour.filled()))?,
+            Side::Limit => {
+                area.draw(&PathElement::new(upright, colour.stroke_width(4)))?
             }
         }
         Ok(())
     }
 }
 
-/// A logarithmic axis has no place for anything else.
-fn drawable(value: f64) -> bool {
-    value > 0.0 && value.is_finite()
-}
-
-/// A side has the same shape in every chart.
-fn mark(area: &Area, side: Side, colour: RGBColor, (x, y): Point) -> Result<()> {
-    let square = [(x - 5, y - 5), (x + 5, y + 5)];
-    match side {
-        Side::Example => area.draw(&Circle::new((x, y), 6, colour.filled()))?,
-        Side::Python => area.draw(&Rectangle::new(square, colour.filled()))?,
-        Side::Limit => line(area, [(x, y - 11), (x, y + 11)], colour, 4)?,
-    }
-    Ok(())
-}
-
-fn colour(side: Side) -> RGBColor {
-    match side {
-        Side::Example => RUST,
-        Side::Python => PYTHON,
-        Side::Limit => MUTED,
-    }
-}
-
 fn legend(
     area: &Area,
     mut x: i32,
-    rows: &[&Row],
-    colour: fn(Side) -> RGBColor,
     note: &str,
+    is_drawn: fn(Side) -> bool,
 ) -> Result<()> {
-    let sides = [Side::Example, Side::Python, Side::Limit];
-    for (side, name) in sides.into_iter().zip(["Rust", "Python", "C or axum"]) {
-        if rows.iter().any(|row| row.side == side) {
-            mark(area, side, colour(side), (x, LEGEND))?;
-            text(area, name, (x + 14, LEGEND), HPos::Left, INK)?;
-            x += width(&[name]) + 22;
-        }
+    let middle = LEGEND / 2;
+    for side in SIDES.into_iter().filter(|side| is_drawn(*side)) {
+        side.mark(area, (x + 8, middle), side.colour())?;
+        text(area, side.name(), (x + 24, middle), colour("ink"))?;
+        x += 44 + 13 * side.name().len() as i32;
     }
-    text(area, note, (x, LEGEND), HPos::Left, MUTED)
+    text(area, note, (x, middle), colour("muted"))
 }
 
-/// The name of the axis, and the machine where there is room for it.
-fn foot(area: &Area, report: &Report, axis: &str, right: i32) -> Result<()> {
-    let (y, machine) = (HEIGHT - 14, &report.machine);
-    let machine = format!("{}, {} cores", machine.processor, machine.cores);
-    if width(&[&machine]) + width(&[axis]) < right {
-        text(area, &machine, (0, y), HPos::Left, MUTED)?;
-    }
-    text(area, axis, (right, y), HPos::Right, INK)
+fn text(area: &Area, words: &str, at: (i32, i32), colour: RGBColor) -> Result<()> {
+    let middle = Pos::new(HPos::Left, VPos::Center);
+    Ok(area.draw_text(words, &FONT.into_font().color(&colour).pos(middle), at)?)
 }
 
-/// Each transport once, in the order of the rows.
-fn names<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a str> {
-    let mut names = Vec::new();
-    for row in rows {
-        if !names.contains(&row.transport.as_str()) {
-            names.push(&row.transport);
-        }
-    }
-    names
+fn ink() -> TextStyle<'static> {
+    FONT.into_font().color(&colour("ink"))
 }
 
-fn count(value: f64) -> String {
-    if value < 1.0 { value.to_string() } else { grouped(value) }
+/// A colour of the deck's theme, by its name there.
+fn colour(name: &str) -> RGBColor {
+    let definition = format!("--{name}: #");
+    let hex = THEME.split_once(&definition).and_then(|(_, rest)| rest.get(..6));
+    let [_, red, green, blue] = u32::from_str_radix(hex.unwrap_or_default(), 16)
+        .unwrap_or_default()
+        .to_be_bytes();
+    RGBColor(red, green, blue)
 }
 
-/// Of the longest text. Only a browser knows its font, and this is rather too wide.
-fn width(texts: &[&str]) -> i32 {
-    let letters = texts.iter().map(|text| text.chars().count()).max();
-    letters.unwrap_or_default() as i32 * 21 / 2 + 14
+/// Only round numbers stand at an axis: there is no room for others.
+fn tick(value: f64, label: impl Fn(f64) -> String) -> String {
+    let ten = 10f64.powf(value.log10().round());
+    if (value / ten - 1.0).abs() < 1e-6 { label(ten) } else { String::new() }
 }
 
-fn text(
-    area: &Area,
-    words: &str,
-    at: Point,
-    h: HPos,
-    colour: RGBColor,
-) -> Result<()> {
-    let style = FONT.into_font().color(&colour).pos(Pos::new(h, VPos::Center));
-    // The backend centres small letters. Here the middle is that of the capitals.
-    Ok(area.draw_text(words, &style, (at.0, at.1 + 2))?)
-}
-
-fn line(area: &Area, ends: [Point; 2], colour: RGBColor, width: u32) -> Result<()> {
-    Ok(area.draw(&PathElement::new(ends, colour.stroke_width(width)))?)
-}
-
-fn svg(draw: impl FnOnce(&Area) -> Result<()>) -> Result<Option<String>> {
+fn svg(draw: impl FnOnce(&Area) -> Result<()>) -> Result<String> {
     let mut text = String::new();
-    let size = (WIDTH as u32, HEIGHT as u32);
-    let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
+    let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
     draw(&area)?;
     area.present()?;
     drop(area);
-    Ok(Some(text))
+    Ok(text)
+}
+
+/// The transports of the charts with an example's figure, from the least to the most.
+fn sorted(report: &Report, of: Of) -> Vec<(f64, Three<'_>)> {
+    let found = TRANSPORTS.iter().filter(|it| it.in_charts);
+    let found = found.filter_map(|it| report.reading(it.name));
+    let mut found: Vec<(f64, Three)> =
+        found.filter_map(|three| Some((three.example.median(of)?, three))).collect();
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    found
+}
+
+fn rate_says(report: &Report) -> Option<String> {
+    let rows = sorted(report, RATE);
+    let ((least, slow), (most, fast)) = (rows.first()?, rows.last()?);
+    let ratios = |side: Side| {
+        let each = rows.iter().filter_map(move |(_, it)| {
+            Some(it.example.ratio(it.side(side)?, RATE))
+                .filter(|it| it.median().is_some())
+        });
+        each.collect::<Vec<_>>()
+    };
+    let (pythons, limits) = (ratios(Side::Python), ratios(Side::Limit));
+    let faster =
+        pythons.iter().filter(|it| it.is_difference() && it.median() > Some(1.0));
+    let limits = Figure::of(limits.iter().filter_map(Figure::median).collect());
+    let limits = limits.spread().map_or(String::new(), |(least, most)| {
+        format!(", and reach {} to {} of the limit", number(least), number(most))
+    });
+    Some(format!(
+        "Messages per second by the examples in Rust: from {} ({}) to {} ({}). They are \
+         ahead of Python in {} of {} transports{limits}.",
+        number(*least),
+        slow.example.transport,
+        number(*most),
+        fast.example.transport,
+        faster.count(),
+        pythons.len(),
+    ))
+}
+
+fn delay_says(report: &Report) -> Option<String> {
+    let rows = sorted(report, |round| round.p50_us);
+    let ((least, quick), (most, slow)) = (rows.first()?, rows.last()?);
+    Some(format!(
+        "The median delay of a message in Rust: from {} µs ({}) to {} µs ({}).",
+        number(*least),
+        quick.example.transport,
+        number(*most),
+        slow.example.transport,
+    ))
+}
+
+fn memory_says(report: &Report) -> Option<String> {
+    let about = |name| {
+        let found = report.of(Part::Idle, name);
+        let meant =
+            found.iter().find(|it| (900..=1000).contains(&it.example.clients))?;
+        let kib = |row: &Row| row.per_client_kib().median().map(number);
+        let python = meant
+            .python
+            .and_then(kib)
+            .map_or(String::new(), |kib| format!(" ({kib} in Python)"));
+        Some(format!("{name} {}{python}", kib(meant.example)?))
+    };
+    let all = ["TCP, async", "TCP, threads", "REST, kept alive", "WebSocket"];
+    let all: Vec<String> = all.into_iter().filter_map(about).collect();
+    (!all.is_empty())
+        .then(|| format!("KiB of memory per idle client: {}.", all.join(", ")))
+}
+
+fn clients_says(report: &Report) -> Option<String> {
+    let rates = report.part(Part::Clients).filter(|it| it.example.clients == 1000);
+    let rates = rates.filter_map(|it| {
+        Some(format!("{} {}", it.example.transport, number(it.example.median(RATE)?)))
+    });
+    let rates: Vec<String> = rates.collect();
+    (!rates.is_empty()).then(|| {
+        format!("Messages per second with 1,000 clients: {}.", rates.join(", "))
+    })
+}
+
+fn sizes_says(report: &Report) -> Option<String> {
+    let all = report.part(Part::Sizes).filter(|it| it.example.bytes == 16 * 1024);
+    let all = all.filter_map(|it| {
+        Some(format!("{} {}", it.example.transport, number((SIZES.y)(it.example)?)))
+    });
+    let all: Vec<String> = all.collect();
+    (!all.is_empty()).then(|| {
+        format!("MB per second with messages of 16 KiB: {}.", all.join(", "))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::tests::{full, report, row};
+    use crate::report::tests::{report, row};
+    use crate::table::tests::full;
 
     fn files(report: &Report) -> Vec<&'static str> {
-        let charts = draw(report).unwrap().into_iter();
-        charts.filter_map(|(file, svg)| svg.map(|_| file)).collect()
-    }
-
-    #[test]
-    fn the_same_report_gives_the_same_charts() {
-        assert_eq!(draw(&full()).unwrap(), draw(&full()).unwrap());
-        let all = ["delay.svg", "rate.svg", "clients.svg", "memory.svg", "sizes.svg"];
-        assert_eq!(files(&full()), all);
-    }
-
-    #[test]
-    fn a_report_without_rows_has_no_charts() {
-        assert!(files(&report(Vec::new())).is_empty());
-    }
-
-    #[test]
-    fn a_row_without_its_twin_is_drawn() {
-        let rows = vec![row(Part::Transports, "TCP", Side::Example, &[5.0, 5.0])];
-        let [_, (_, svg), ..] = draw(&report(rows)).unwrap();
-        let svg = svg.unwrap();
-        assert!(svg.contains("<circle") && !svg.contains("Python"));
+        draw(report).unwrap().into_iter().map(|chart| chart.file).collect()
     }
 
     #[test]
     fn what_was_not_measured_is_not_drawn() {
-        let mut report = full();
-        for row in &mut report.rows {
-            row.p99_us.0.clear();
-            row.per_second.0 = vec![0.0, f64::INFINITY, f64::NAN];
+        assert!(files(&report(Vec::new())).is_empty());
+        let rates =
+            vec![row(Part::Reading, "TCP, async", Side::Example, &[5.0, 7.0])];
+        assert_eq!(files(&report(rates)), ["rate.svg", "delay.svg"]);
+        let mut all = full();
+        for row in &mut all.rows {
+            row.clients = if row.part == Part::Reading { 16 } else { 1000 };
+            row.bytes = if row.part == Part::Sizes { 1024 } else { 64 };
         }
-        assert_eq!(files(&report), ["delay.svg", "memory.svg"]);
+        let expected =
+            ["rate.svg", "delay.svg", "memory.svg", "clients.svg", "sizes.svg"];
+        assert_eq!(files(&all), expected);
     }
 
     #[test]
-    fn every_text_is_large_enough_and_has_a_colour() {
-        for (_, svg) in draw(&full()).unwrap() {
-            for text in svg.unwrap().lines().filter(|line| line.starts_with("<text"))
-            {
-                assert!(text.contains("font-size=\"18\""), "{text}");
-                assert!(text.contains("fill=\"#"), "{text}");
+    fn every_text_is_legible_and_has_a_colour_of_the_theme() {
+        for Chart { svg, says, .. } in draw(&full()).unwrap() {
+            let texts: Vec<&str> =
+                svg.lines().filter(|line| line.starts_with("<text")).collect();
+            assert!(texts.len() > 3 && says.len() > 20, "{says}");
+            for text in texts {
+                assert!(text.contains(&format!("font-size=\"{TEXT}\"")), "{text}");
             }
+            assert!(svg.contains("fill=\"#A8380B\""), "no mark of the example");
         }
     }
 
     #[test]
-    fn a_curve_goes_from_small_to_large_whatever_the_number_of_clients() {
-        let rows = [(64, 16), (1024, 16), (16_384, 4)].map(|(bytes, clients)| Row {
-            bytes,
-            clients,
-            ..row(Part::Sizes, "UDP", Side::Example, &[5.0])
-        });
-        let [.., (_, svg)] = draw(&report(rows.to_vec())).unwrap();
-        let svg = svg.unwrap();
-        let curve = svg.lines().find(|line| line.contains("stroke-width=\"3\""));
-        let points = curve.unwrap().split("points=\"").nth(1).unwrap();
-        let xs = points.split(' ').filter_map(|point| point.split_once(','));
-        let xs: Vec<i32> = xs.map(|(x, _)| x.parse().unwrap()).collect();
-        assert!(xs.len() == 3 && xs.is_sorted(), "{xs:?}");
-    }
-
-    #[test]
-    fn the_numbers_of_an_axis_are_round() {
-        let axis = Axis::round((30.0, 4000.0), (0, 900));
-        let labelled = axis.ticks.iter().filter(|tick| tick.1).map(|tick| tick.0);
-        let expected = [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
-        assert_eq!(labelled.collect::<Vec<f64>>(), expected);
-        assert_eq!([0.0, 20.0, 5000.0].map(|value| axis.at(value)), [0, 0, 900]);
+    fn a_chart_says_its_result() {
+        let says = rate_says(&full()).unwrap();
+        assert!(
+            says.contains("ahead of Python in 1 of 1 transports, and reach"),
+            "{says}"
+        );
+        assert!(says.contains("from 16,500 (TCP, async) to 16,500"), "{says}");
     }
 }

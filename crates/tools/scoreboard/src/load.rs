@@ -16,7 +16,7 @@ use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket, Type};
 
 use crate::protocol::Protocol;
 
@@ -216,7 +216,7 @@ impl Load {
         anew: Option<SockAddr>,
     ) -> Result<usize> {
         socket.set_nonblocking(true)?;
-        if socket.domain()? != Domain::UNIX && socket.r#type()? == Type::STREAM {
+        if socket.r#type()? == Type::STREAM {
             socket.set_tcp_nodelay(true)?;
         }
         self.register(socket.as_raw_fd(), Interest::READABLE | Interest::WRITABLE)?;
@@ -279,6 +279,14 @@ impl Load {
             self.collect(&mut delays)?;
         }
         Ok((delays, start.elapsed()))
+    }
+
+    /// Lets each client ask once.
+    pub fn once_each(&mut self) -> Result<()> {
+        for lane in 0..self.lanes.len() {
+            self.send(lane, Instant::now())?;
+        }
+        self.drain()
     }
 
     /// Waits for what is under way.
@@ -456,6 +464,7 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::protocol::echo::Echo;
+    use socket2::Domain;
     use std::net::{TcpListener, TcpStream};
     use std::thread::{self, JoinHandle, sleep};
 
@@ -549,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_anew_for_each_message_is_another_client_each_time() {
+    fn a_client_that_comes_anew_is_another_one_each_time() {
         let (address, server) = server(11, echo);
         let delays = load(&address, 1, true).at_rate(100, MOMENT).unwrap();
         assert_eq!(delays.len(), 10);

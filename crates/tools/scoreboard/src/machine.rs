@@ -1,17 +1,17 @@
 //! What the figures were measured on.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::Command;
 use std::{fs, thread};
 
 use brokers::Kind;
 
-use crate::program::here;
+use crate::program::{PACKAGES, Programs, here};
 use crate::report::Machine;
 
-/// The crates that do the examples' work, as the lock file has them.
-const CRATES: [&str; 7] = [
+/// The crates that do the work of the examples and of their limits, as the lock file has
+/// them.
+const CRATES: [&str; 9] = [
     "socket2",
     "tokio",
     "hyper",
@@ -19,10 +19,12 @@ const CRATES: [&str; 7] = [
     "paho-mqtt",
     "amqprs",
     "zeromq",
+    "axum",
+    "lapin",
 ];
 
 /// Describes this machine, and what is installed on it or, of Python, for this alone.
-pub fn describe(python: Option<&Path>, packages: &[&str]) -> Machine {
+pub fn describe(programs: &Programs) -> Machine {
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.unwrap_or("unknown processor");
@@ -31,11 +33,11 @@ pub fn describe(python: Option<&Path>, packages: &[&str]) -> Machine {
         processor: model.trim_start_matches(['\t', ':', ' ']).to_string(),
         cores: thread::available_parallelism().map_or(0, usize::from),
         kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-        versions: versions(python, packages),
+        versions: versions(programs),
     }
 }
 
-fn versions(python: Option<&Path>, packages: &[&str]) -> Vec<(String, String)> {
+fn versions(programs: &Programs) -> Vec<(String, String)> {
     let mosquitto = Kind::Mosquitto.find().unwrap_or_default();
     let mut versions = vec![
         ("Rust".to_string(), first_line("rustc", "--version")),
@@ -45,9 +47,9 @@ fn versions(python: Option<&Path>, packages: &[&str]) -> Vec<(String, String)> {
     let lock = read(&here("../../../Cargo.lock").to_string_lossy());
     versions
         .extend(CRATES.map(|name| (format!("crate {name}"), locked(&lock, name))));
-    if let Some(python) = python {
+    if let Ok(python) = &programs.python {
         versions.push(("Python".to_string(), first_line(python, "--version")));
-        let packages = packages.iter().filter_map(|package| package.split_once("=="));
+        let packages = PACKAGES.iter().filter_map(|package| package.split_once("=="));
         let named =
             packages.map(|(name, it)| (format!("Python's {name}"), it.into()));
         versions.extend(named);
@@ -83,10 +85,5 @@ mod tests {
         let lock = "[[package]]\nname = \"tokio\"\nversion = \"1.54.1\"\n";
         assert_eq!(locked(lock, "tokio"), "1.54.1");
         assert_eq!(locked(lock, "hyper"), "");
-    }
-
-    #[test]
-    fn a_program_that_is_missing_has_no_version() {
-        assert_eq!(first_line("/no/such", "--version"), "");
     }
 }
