@@ -1,20 +1,21 @@
 //! One measurement: a program and its load are started, measured, and ended.
 
-use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use brokers::{Broker, Kind, free_port};
-use socket2::{SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::kernel::{self, Processors};
 use crate::load::{Delays, Load, connect};
 use crate::program::{Program, Running};
-use crate::protocol::{Protocol, amqp, amqp::Amqp, echo::Echo, http::Http, messages};
-use crate::protocol::{mqtt::Mqtt, websocket::WebSocket, zmtp, zmtp::Zmtp};
-use crate::report::{Part, Plan, Round, three_digits};
+use crate::protocol::{Protocol, amqp::Amqp, echo::Echo, http::Http};
+use crate::protocol::{
+    lines::Lines, messages, mqtt::Mqtt, websocket::WebSocket, zmtp, zmtp::Zmtp,
+};
+use crate::report::{Part, Plan, Round, Side, What};
 use crate::rows::{Case, How};
 
 const TOPIC: &str = "myhome/livingroom/temperature";
@@ -25,7 +26,6 @@ const SHOWN: usize = 16;
 /// How long a program may take to connect, and one that sends to its end.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-const BACKLOG: i32 = 16;
 /// What a socket keeps of datagrams for certain; what is more may be lost.
 const DATAGRAMS: usize = 64 * 1024;
 
@@ -59,15 +59,12 @@ pub fn reading(bytes: usize) -> String {
 
 impl Bench {
     /// Starts the brokers of these kinds, on the processor of all that is measured.
-    pub fn start(kinds: &[Kind]) -> Result<Bench> {
+    pub fn start(kinds: impl IntoIterator<Item = Kind>) -> Result<Bench> {
         let processors = kernel::two_cores()?;
         let mut bench = Bench { processors, brokers: Vec::new(), names: 0 };
         for kind in kinds {
-            let broker = bench.new_broker(*kind).map_err(|why| format!("{why:#}"));
-            if let Err(why) = &broker {
-                eprintln!("{} is left out: {why}", kind.name());
-            }
-            bench.brokers.push((*kind, broker));
+            let broker = bench.new_broker(kind).map_err(|why| format!("{why:#}"));
+            bench.brokers.push((kind, broker));
         }
         Ok(bench)
     }
@@ -83,26 +80,23 @@ impl Bench {
     pub fn measure(
         &mut self,
         case: &Case,
-        program: &Program,
+        it: &Program,
         plan: &Plan,
     ) -> Result<Round> {
-        let window = Duration::from_millis(plan.window_ms);
-        match (case.part, case.transport.how) {
-            (Part::Idle, how) if how.broker().is_some() => self.idle_at_broker(case),
-            (_, How::Publish { .. } | How::Produce) => {
-                self.send(case, program, window)
-            }
-            _ => self.under_load(case, program, plan),
+        match case.transport.how {
+            _ if case.is_idle_at_broker() => self.idle_at_broker(case),
+            How::Publish | How::Produce => self.send(case, it, plan),
+            _ => self.under_load(case, it, plan),
         }
     }
 
     fn under_load(
         &mut self,
         case: &Case,
-        program: &Program,
+        it: &Program,
         plan: &Plan,
     ) -> Result<Round> {
-        let mut it = self.set_up(case, program).context("cannot start")?;
+        let mut it = self.set_up(case, it).context("cannot start")?;
         let measured = match case.part {
             Part::Idle => it.idle(case),
             _ => it.figures(case, plan),
@@ -110,286 +104,239 @@ impl Bench {
         let complaints = it.program.complaints();
         // The program first: of its clients' end it would have much to say.
         drop(it.program);
-        measured.with_context(|| match &*complaints {
-            "" => "cannot measure".to_string(),
-            complaints => format!("cannot measure; it says: {complaints}"),
-        })
+        measured.with_context(|| format!("cannot measure ({complaints})"))
     }
 
-    fn set_up(&mut self, case: &Case, program: &Program) -> Result<Setting> {
+    fn set_up(&mut self, case: &Case, it: &Program) -> Result<Setting> {
         let message = reading(case.bytes);
         let bytes = || message.clone().into_bytes();
+        let server = |protocol: &dyn Fn() -> Box<dyn Protocol>| {
+            self.server(case, it, protocol)
+        };
         match case.transport.how {
-            How::Tcp { anew } => {
-                self.server(case, program, anew, || Box::new(Echo(bytes())))
-            }
-            How::Udp => self.server(case, program, false, || Box::new(Echo(bytes()))),
-            How::Lines => self
-                .server(case, program, false, || Box::new(messages::line(&message))),
-            How::Frames => self
-                .server(case, program, false, || Box::new(messages::frame(&message))),
-            How::Rest { anew } => {
-                self.server(case, program, anew, || Box::new(Http(bytes())))
-            }
-            How::Reply => self.server(case, program, false, || {
-                Box::new(Zmtp::new(zmtp::Kind::Req, bytes()))
-            }),
-            How::Chat => self.chat(case, program, bytes()),
-            How::Mqtt { qos } => self.mqtt(case, program, bytes(), qos),
-            How::Fanout => self.fanout(case, program, bytes()),
-            How::Tasks { confirmed } => self.tasks(case, program, bytes(), confirmed),
-            How::Subscribe => self.receiver(case, program, bytes(), zmtp::Kind::Pub),
-            How::Pull => self.receiver(case, program, bytes(), zmtp::Kind::Push),
-            How::Publish { .. } | How::Produce => {
-                unreachable!("they end by themselves")
-            }
+            How::Tcp | How::Udp => server(&|| Box::new(Echo(bytes()))),
+            How::Lines => server(&|| Box::new(messages::line(&message))),
+            How::Frames => server(&|| Box::new(messages::frame(&message))),
+            How::Rest => server(&|| Box::new(Http(bytes()))),
+            How::Reply => server(&|| Box::new(Zmtp::new(zmtp::Kind::Req, bytes()))),
+            How::Chat => self.chat(case, it, bytes()),
+            How::Mqtt => self.mqtt(case, it, bytes()),
+            How::Fanout => self.fanout(case, it, bytes()),
+            How::Tasks => self.tasks(case, it, bytes()),
+            How::Subscribe => self.receiver(case, it, bytes(), zmtp::Kind::Pub),
+            How::Pull => self.receiver(case, it, bytes(), zmtp::Kind::Push),
+            How::Publish | How::Produce => bail!("it sends until it ends"),
         }
     }
 
-    /// A server that listens, and where.
+    /// A server that listens, where, and its memory.
     fn listening(
         &self,
         case: &Case,
-        program: &Program,
-    ) -> Result<(Running, SockAddr, Type)> {
+        it: &Program,
+    ) -> Result<(Setting, SockAddr, Type)> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let place = match case.transport.how {
             How::Reply => format!("tcp://{address}"),
             _ => address.to_string(),
         };
-        let kind = match case.transport.how {
-            How::Udp => Type::DGRAM,
-            _ => Type::STREAM,
-        };
-        let arguments = [&[&*place], case.arguments()].concat();
-        let mut program = program.start(&arguments, false, self.processors)?;
+        let mut arguments = vec![&*place];
+        if case.side != Side::Limit {
+            arguments.extend(case.transport.arguments.iter().map(String::as_str));
+        }
+        let is_udp = case.transport.how == How::Udp;
+        let kind = if is_udp { Type::DGRAM } else { Type::STREAM };
+        let mut program = it.start(&arguments, false, self.processors)?;
         program.wait_until_ready(&address.into(), kind)?;
-        Ok((program, address.into(), kind))
+        let empty_kib = kernel::resident_kib(program.id())?;
+        let setting =
+            Setting { program, load: Load::new()?, broker: None, empty_kib };
+        Ok((setting, address.into(), kind))
     }
 
     /// Clients that ask, each waiting for its answer.
     fn server(
         &self,
         case: &Case,
-        program: &Program,
-        anew: bool,
-        protocol: impl Fn() -> Box<dyn Protocol>,
+        it: &Program,
+        protocol: &dyn Fn() -> Box<dyn Protocol>,
     ) -> Result<Setting> {
-        let (program, address, kind) = self.listening(case, program)?;
-        let (mut load, empty_kib) =
-            (Load::new()?, kernel::resident_kib(program.id())?);
+        let (mut setting, address, kind) = self.listening(case, it)?;
         let most =
             if kind == Type::DGRAM { DATAGRAMS / case.bytes } else { usize::MAX };
         for _ in 0..case.clients.min(most) {
-            load.add_client((&address, kind), protocol(), anew)?;
+            let anew = case.transport.anew;
+            setting.load.add_client((&address, kind), protocol(), anew)?;
         }
-        Ok(Setting { program, load, broker: None, empty_kib })
+        Ok(setting)
     }
 
-    fn chat(
-        &self,
-        case: &Case,
-        program: &Program,
-        message: Vec<u8>,
-    ) -> Result<Setting> {
-        let (program, address, kind) = self.listening(case, program)?;
-        let (mut load, empty_kib) =
-            (Load::new()?, kernel::resident_kib(program.id())?);
+    fn chat(&self, case: &Case, it: &Program, message: Vec<u8>) -> Result<Setting> {
+        let (mut setting, address, kind) = self.listening(case, it)?;
         let client = || Box::new(WebSocket::new(message.clone()));
-        let window = case.transport.window;
-        load.add_publisher(connect(&address, kind)?, client(), window, false)?;
+        let speaker = connect(&address, kind)?;
+        setting.load.add_publisher(
+            speaker,
+            client(),
+            case.transport.window,
+            false,
+        )?;
         for _ in 1..case.clients {
-            load.add_subscriber(connect(&address, kind)?, client())?;
+            setting.load.add_subscriber(connect(&address, kind)?, client())?;
         }
-        Ok(Setting { program, load, broker: None, empty_kib })
+        Ok(setting)
     }
 
-    fn broker(&self, kind: Kind) -> Result<&Broker> {
+    /// The broker of a case, and its process.
+    fn broker(&self, case: &Case) -> Result<(&Broker, u32)> {
+        let kind = case.transport.broker().context("it needs no broker")?;
         let found = self.brokers.iter().find(|(other, _)| *other == kind);
-        let (_, broker) = found.context("the broker was not started")?;
-        broker
-            .as_ref()
-            .map_err(|why| anyhow::anyhow!("{} is missing: {why}", kind.name()))
-    }
-
-    /// RabbitMQ's version, as it tells whoever connects.
-    pub fn rabbitmq_version(&self) -> Result<String> {
-        let mut socket = connect_to(self.broker(Kind::RabbitMq)?)?;
-        socket.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-        socket.write_all(amqp::HEADER_OF_THE_PROTOCOL)?;
-        let mut answer = [0; 4096];
-        let length = socket.read(&mut answer)?;
-        amqp::version(&answer[..length]).context("RabbitMQ tells no version")
+        let broker = found.context("its broker was not started")?.1.as_ref();
+        let broker = broker.map_err(|why| anyhow!("no {}: {why}", kind.name()))?;
+        Ok((broker, broker.process().context("the broker has ended")?))
     }
 
     /// A program that prints what arrives there, by way of a broker.
     fn by_broker(
         &self,
         case: &Case,
-        program: &Program,
+        it: &Program,
         arguments: &[&str],
         publisher: Box<dyn Protocol>,
         is_told: bool,
         (ready, tells): (&'static str, &str),
     ) -> Result<Setting> {
-        let kind = case.transport.how.broker().context("it needs no broker")?;
-        let broker = self.broker(kind)?;
+        let (broker, process) = self.broker(case)?;
         let url = broker.url();
         let arguments = [&["--broker", &url], arguments].concat();
-        let mut program = program.start(&arguments, true, self.processors)?;
+        let mut program = it.start(&arguments, true, self.processors)?;
         let mut load = Load::new()?;
-        load.add_publisher(
-            connect_to(broker)?,
-            publisher,
-            case.transport.window,
-            is_told,
-        )?;
-        load.add_lines(program.lines()?, ready, line_of(tells, case.bytes))?;
-        let broker = Some(broker.process().context("the broker has ended")?);
-        Ok(Setting { program, load, broker, empty_kib: 0.0 })
+        let window = case.transport.window;
+        load.add_publisher(connect_to(broker)?, publisher, window, is_told)?;
+        let lines = Lines { ready: Some(ready), tells: line_of(tells, case.bytes) };
+        load.add_subscriber(program.lines()?, Box::new(lines))?;
+        Ok(Setting { program, load, broker: Some(process), empty_kib: 0.0 })
     }
 
-    fn mqtt(
-        &self,
-        case: &Case,
-        program: &Program,
-        message: Vec<u8>,
-        qos: u8,
-    ) -> Result<Setting> {
+    fn mqtt(&self, case: &Case, it: &Program, message: Vec<u8>) -> Result<Setting> {
+        let qos = case.transport.qos;
         let publisher = Box::new(Mqtt::new(TOPIC, message, qos));
         let arguments = ["--topic", TOPIC, "--qos", &qos.to_string()];
         let lines = ("Subscribed to", &*format!("Topic: {TOPIC} | Message: "));
-        self.by_broker(case, program, &arguments, publisher, qos > 0, lines)
+        self.by_broker(case, it, &arguments, publisher, qos > 0, lines)
     }
 
-    fn fanout(
-        &self,
-        case: &Case,
-        program: &Program,
-        message: Vec<u8>,
-    ) -> Result<Setting> {
+    fn fanout(&self, case: &Case, it: &Program, message: Vec<u8>) -> Result<Setting> {
         let publisher = Box::new(Amqp::new(EXCHANGE, KEY, message, false));
         let arguments = ["--exchange", EXCHANGE, "--kind", "fanout", "--bind", KEY];
         let lines = ("Bound", &*format!("Received {KEY} | "));
-        self.by_broker(case, program, &arguments, publisher, false, lines)
+        self.by_broker(case, it, &arguments, publisher, false, lines)
     }
 
     /// Each with a queue of its own: what one worker leaves, another one would get.
     fn tasks(
         &mut self,
         case: &Case,
-        program: &Program,
+        it: &Program,
         message: Vec<u8>,
-        confirmed: bool,
     ) -> Result<Setting> {
-        let queue = self.name("tasks");
+        let (queue, confirmed) = (self.queue(), case.transport.confirmed);
         let publisher = Box::new(Amqp::new("", &queue, message, confirmed));
         let arguments = ["--queue", &queue, "--work", "0"];
         let lines = ("Waiting for tasks", "Done: ");
-        self.by_broker(case, program, &arguments, publisher, confirmed, lines)
+        self.by_broker(case, it, &arguments, publisher, confirmed, lines)
     }
 
     /// A subscriber or a puller, which prints what the load sends it.
     fn receiver(
         &self,
         case: &Case,
-        program: &Program,
+        it: &Program,
         message: Vec<u8>,
         sender: zmtp::Kind,
     ) -> Result<Setting> {
-        let listener = Socket::new(socket2::Domain::IPV4, Type::STREAM, None)?;
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-        listener.listen(BACKLOG)?;
+        listener.listen(1)?;
         listener.set_read_timeout(Some(CONNECT_TIMEOUT))?;
         let address = listener.local_addr()?.as_socket().context("no address")?;
         let endpoint = format!("tcp://{address}");
-        let mut program = program.start(&[&endpoint], true, self.processors)?;
+        let mut program = it.start(&[&endpoint], true, self.processors)?;
         let mut load = Load::new()?;
         let (peer, _) = listener.accept().context("the program does not connect")?;
+        peer.set_tcp_nodelay(true)?;
         let sender = Box::new(Zmtp::new(sender, message));
         load.add_publisher(peer, sender, case.transport.window, false)?;
-        let tells = line_of("Received: ", case.bytes);
-        load.add_lines(program.lines()?, "Connected to", tells)?;
+        let (ready, tells) = ("Connected to", line_of("Received: ", case.bytes));
+        let lines = Lines { ready: Some(ready), tells };
+        load.add_subscriber(program.lines()?, Box::new(lines))?;
         Ok(Setting { program, load, broker: None, empty_kib: 0.0 })
     }
 
-    fn name(&mut self, what: &str) -> String {
+    fn queue(&mut self) -> String {
         self.names += 1;
-        format!("{what}-{}", self.names)
+        format!("scoreboard-{}", self.names)
     }
 
     /// A program that sends to its end, which is when all is sent, or confirmed where
     /// the protocol confirms. What it takes to start and to connect does not count: one
     /// message alone tells that.
-    fn send(
-        &mut self,
-        case: &Case,
-        program: &Program,
-        window: Duration,
-    ) -> Result<Round> {
-        let one = self.run(case, program, 1)?;
-        let mut count = 500;
+    fn send(&mut self, case: &Case, it: &Program, plan: &Plan) -> Result<Round> {
+        let [seconds, cpu, broker_cpu, bytes] = self.run(case, it, 1)?;
+        let (window, mut count) = (plan.window_ms as f64 / 1000.0, 500.0);
         loop {
-            let all = self.run(case, program, count)?;
-            let took = all.seconds - one.seconds;
-            if took < window.as_secs_f64() && count < 1_000_000 {
+            let all = self.run(case, it, count as u64)?;
+            let took = all[0] - seconds;
+            if took < window && count < 1e6 {
                 // So many more that they should take long enough.
-                let more = 1.5 * window.as_secs_f64() / took.max(0.01);
-                count = (count as f64 * more.clamp(1.5, 20.0)) as u64;
+                count *= (1.5 * window / took.max(0.01)).clamp(1.5, 20.0);
                 continue;
             }
             ensure!(took > 0.0, "{count} messages took no time");
-            let messages = (count - 1) as f64;
-            let each = |all: f64, one: f64| {
-                Some(three_digits((all - one).max(0.0) / messages))
-            };
-            return Ok(Round {
-                per_second: Some(three_digits(messages / took)),
-                cpu_us: each(all.cpu * 1e6, one.cpu * 1e6),
-                broker_cpu_us: each(all.broker_cpu * 1e6, one.broker_cpu * 1e6),
-                wire_bytes: each(all.bytes, one.bytes),
-                ..Round::default()
-            });
+            let messages = count - 1.0;
+            return Ok(Round::from([
+                (What::PerSecond, messages / took),
+                (What::CpuUs, (all[1] - cpu).max(0.0) / messages * 1e6),
+                (What::BrokerCpuUs, (all[2] - broker_cpu) / messages * 1e6),
+                (What::WireBytes, (all[3] - bytes) / messages),
+            ]));
         }
     }
 
-    fn run(&mut self, case: &Case, program: &Program, count: u64) -> Result<Sent> {
-        let how = case.transport.how;
-        let broker = self.broker(how.broker().context("it needs no broker")?)?;
-        let process = broker.process().context("the broker has ended")?;
-        let (url, count, message) =
-            (broker.url(), count.to_string(), reading(case.bytes));
+    /// Sends so many. What that took: seconds, processor time, the broker's, and bytes.
+    fn run(&mut self, case: &Case, it: &Program, count: u64) -> Result<[f64; 4]> {
+        let queue = self.queue();
+        let (broker, process) = self.broker(case)?;
+        let (url, message) = (broker.url(), reading(case.bytes));
+        let (count, qos) = (count.to_string(), case.transport.qos.to_string());
         let mut arguments = vec!["--broker", &url, "--count", &count];
-        let queue = self.name("sent");
-        let qos;
-        if let How::Publish { qos: level } = how {
-            qos = level.to_string();
-            arguments.extend(["--interval", "0", "--qos", &qos]);
-        } else {
-            arguments.extend(["--queue", &queue, &message]);
+        match case.transport.how {
+            How::Publish => arguments.extend(["--interval", "0", "--qos", &qos]),
+            _ => arguments.extend(["--queue", &queue, &message]),
         }
-        let (start, cpu) = (Instant::now(), kernel::cpu_seconds_of_the_ended()?);
-        let (broker_cpu, bytes) =
-            (kernel::cpu_seconds(process)?, kernel::loopback_bytes()?);
-        program.start(&arguments, false, self.processors)?.wait(SEND_TIMEOUT)?;
-        Ok(Sent {
-            seconds: start.elapsed().as_secs_f64(),
-            cpu: kernel::cpu_seconds_of_the_ended()? - cpu,
-            broker_cpu: kernel::cpu_seconds(process)? - broker_cpu,
-            bytes: kernel::loopback_bytes()? - bytes,
-        })
+        let start = Instant::now();
+        let now = || -> Result<[f64; 4]> {
+            let seconds = start.elapsed().as_secs_f64();
+            let cpu = kernel::cpu_seconds_of_the_ended()?;
+            Ok([
+                seconds,
+                cpu,
+                kernel::cpu_seconds(process)?,
+                kernel::loopback_bytes()?,
+            ])
+        };
+        let before = now()?;
+        it.start(&arguments, false, self.processors)?.wait(SEND_TIMEOUT)?;
+        let after = now()?;
+        Ok([0, 1, 2, 3].map(|part| after[part] - before[part]))
     }
 
-    /// Clients of a broker of their own: one that has kept clients before has memory
-    /// left of them.
+    /// Clients of a new broker: one that has kept clients before has memory left.
     fn idle_at_broker(&self, case: &Case) -> Result<Round> {
-        let kind = case.transport.how.broker().context("it needs no broker")?;
-        // It says why, when there is none.
-        self.broker(kind)?;
+        let kind = self.broker(case)?.0.kind();
         let broker = self.new_broker(kind)?;
         let process = broker.process().context("the broker has ended")?;
-        let empty = kernel::resident_kib(process)?;
-        let mut load = Load::new()?;
+        let (mut load, empty_kib) = (Load::new()?, kernel::resident_kib(process)?);
         for _ in 0..case.clients {
             let client: Box<dyn Protocol> = match kind {
                 Kind::Mosquitto => Box::new(Mqtt::new(TOPIC, Vec::new(), 0)),
@@ -398,17 +345,12 @@ impl Bench {
             load.add_publisher(connect_to(&broker)?, client, 1, false)?;
         }
         load.settle()?;
-        let resident_kib = Some(kernel::resident_kib(process)?);
-        Ok(Round { empty_kib: Some(empty), resident_kib, ..Round::default() })
+        per_client(case, kernel::resident_kib(process)? - empty_kib)
     }
 }
 
-/// What sending took.
-struct Sent {
-    seconds: f64,
-    cpu: f64,
-    broker_cpu: f64,
-    bytes: f64,
+fn per_client(case: &Case, kib: f64) -> Result<Round> {
+    Ok(Round::from([(What::ClientKib, kib.max(0.0) / case.clients as f64)]))
 }
 
 fn connect_to(broker: &Broker) -> Result<Socket> {
@@ -423,20 +365,10 @@ fn line_of(prefix: &str, bytes: usize) -> Vec<u8> {
     [prefix.as_bytes(), &reading(bytes).as_bytes()[..SHOWN]].concat()
 }
 
-impl Case {
-    /// What its program is told besides where to listen.
-    fn arguments(&self) -> &'static [&'static str] {
-        match self.side {
-            crate::report::Side::Limit => &[],
-            _ => self.transport.arguments,
-        }
-    }
-}
-
 impl Setting {
     fn figures(&mut self, case: &Case, plan: &Plan) -> Result<Round> {
-        let window = Duration::from_millis(plan.window_ms);
-        let mut round = Round::default();
+        let (window, mut round) =
+            (Duration::from_millis(plan.window_ms), Round::new());
         self.load.settle()?;
         self.load.at_full_speed(window / 4)?;
         self.load.drain()?;
@@ -444,61 +376,53 @@ impl Setting {
             let before = kernel::loopback_bytes()?;
             let delays = self.load.at_rate(plan.rate, window)?;
             let bytes = kernel::loopback_bytes()? - before;
-            round.set_delays(&delays)?;
-            round.wire_bytes = Some(three_digits(bytes / delays.len() as f64));
+            add_delays(&mut round, &delays)?;
+            round.insert(What::WireBytes, bytes / delays.len() as f64);
         }
         let before = self.cpu_seconds()?;
         let (delays, elapsed) = self.load.at_full_speed(window)?;
         let after = self.cpu_seconds()?;
         if case.part != Part::Reading {
-            round.set_delays(&delays)?;
+            add_delays(&mut round, &delays)?;
         }
         // In the chat each delivery counts.
         let listeners =
             if case.transport.how == How::Chat { case.clients - 1 } else { 1 };
         let messages = delays.len() as f64 * listeners as f64;
         ensure!(messages > 0.0, "not one message in {elapsed:?}");
-        round.per_second = Some(three_digits(messages / elapsed.as_secs_f64()));
-        let each =
-            |part: usize| three_digits((after[part] - before[part]) / messages * 1e6);
-        round.cpu_us = Some(each(0));
-        round.broker_cpu_us = self.broker.map(|_| each(1));
-        round.load_cpu_us = Some(each(2));
-        round.resident_kib = Some(kernel::resident_kib(self.program.id())?);
+        round.insert(What::PerSecond, messages / elapsed.as_secs_f64());
+        let parts = [What::CpuUs, What::LoadCpuUs, What::BrokerCpuUs];
+        let measured = if self.broker.is_some() { 3 } else { 2 };
+        for (part, what) in parts.into_iter().enumerate().take(measured) {
+            round.insert(what, (after[part] - before[part]) / messages * 1e6);
+        }
         self.load.drain()?;
         Ok(round)
     }
 
-    /// The memory of the program before and after its clients came and, but for the
-    /// chat, where each would be heard by all, have asked once.
+    /// The memory that clients take which have come and, but for the chat, where each
+    /// would be heard by all, have asked once.
     fn idle(&mut self, case: &Case) -> Result<Round> {
         self.load.settle()?;
         if case.transport.how != How::Chat {
             self.load.once_each()?;
         }
-        let resident_kib = Some(kernel::resident_kib(self.program.id())?);
-        Ok(Round {
-            empty_kib: Some(self.empty_kib),
-            resident_kib,
-            ..Round::default()
-        })
+        per_client(case, kernel::resident_kib(self.program.id())? - self.empty_kib)
     }
 
-    /// The processor time of the program, of the broker, and of the load.
+    /// The processor time of the program, of the load, and of the broker.
     fn cpu_seconds(&self) -> Result<[f64; 3]> {
         let broker = self.broker.map_or(Ok(0.0), kernel::cpu_seconds)?;
         let load = kernel::cpu_seconds(process::id())?;
-        Ok([kernel::cpu_seconds(self.program.id())?, broker, load])
+        Ok([kernel::cpu_seconds(self.program.id())?, load, broker])
     }
 }
 
-impl Round {
-    fn set_delays(&mut self, delays: &Delays) -> Result<()> {
-        ensure!(!delays.is_empty(), "not one message arrived");
-        self.p50_us = Some(delays.value_at_quantile(0.5) as f64);
-        self.p99_us = Some(delays.value_at_quantile(0.99) as f64);
-        Ok(())
-    }
+fn add_delays(round: &mut Round, delays: &Delays) -> Result<()> {
+    ensure!(!delays.is_empty(), "not one message arrived");
+    round.insert(What::P50Us, delays.value_at_quantile(0.5) as f64);
+    round.insert(What::P99Us, delays.value_at_quantile(0.99) as f64);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -63,15 +63,15 @@ pub fn faults() -> Table {
             .map(String::from)
             .to_vec(),
     ];
-    for transport in &TRANSPORTS {
-        for claim in transport.faults {
+    for transport in TRANSPORTS.iter() {
+        for claim in &transport.faults {
             let start = format!("| {claim} | ");
             let found = CLAIMS.lines().find_map(|line| line.strip_prefix(&start));
             let cells: Vec<&str> = found.unwrap_or_default().split(" | ").collect();
             let [says, _, should_say, tests] = cells[..] else { continue };
             let holds = if should_say.trim().is_empty() { says } else { should_say };
             let tests = tests.trim_end_matches([' ', '|']).replace('`', "");
-            lines.push(vec![transport.name.into(), holds.trim().into(), tests]);
+            lines.push(vec![transport.name.clone(), holds.trim().into(), tests]);
         }
     }
     Table { title: "What survives a fault", lines }

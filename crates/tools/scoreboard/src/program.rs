@@ -15,10 +15,10 @@ use socket2::{SockAddr, Socket, Type};
 use crate::kernel::Processors;
 use crate::load::connect;
 use crate::report::Side;
-use crate::rows::{Library, Limit, TRANSPORTS, Transport, packages};
+use crate::rows::{Limit, TRANSPORTS, Transport};
 
 /// What the twins in Python need, in a virtual environment of their own.
-pub const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 6] = [
     "fastapi==0.165.0",
     "uvicorn[standard]==0.54.0",
     "websockets==17.4",
@@ -132,49 +132,37 @@ pub struct Programs {
 impl Programs {
     /// Builds the examples and the limits, and installs what the twins need.
     pub fn prepare(profile: &str, folder: &Path) -> Result<Programs> {
-        let built = build(profile)?;
-        let mut compiled = HashMap::new();
-        for transport in &TRANSPORTS {
-            if let Limit::C { file, library, .. } = transport.limit {
+        let (built, mut compiled) = (build(profile)?, HashMap::new());
+        for transport in TRANSPORTS.iter() {
+            if let Limit::C(file) = &transport.limit {
+                let library = transport.library.as_deref();
                 let compile = || compile(file, library, folder, &built);
-                let found = compiled.entry(file).or_insert_with(compile);
-                if let Err(why) = found {
-                    eprintln!("No limit for {}: {why}", transport.name);
-                }
+                compiled.entry(&**file).or_insert_with(compile);
             }
         }
         let python = python::environment(folder, &PACKAGES);
         let python = python.map_err(|why| format!("no Python: {why:#}"));
-        if let Err(why) = &python {
-            eprintln!("Nothing stands beside the examples in Python: {why}");
-        }
         Ok(Programs { built, python, compiled })
     }
 
     /// What stands on a side of a transport.
     pub fn find(&self, transport: &Transport, side: Side) -> Result<Program, String> {
-        let program = |name: &str, command: PathBuf, role: &str| {
-            let role = [role].into_iter().filter(|role| !role.is_empty());
-            let command = [command].into_iter().chain(role.map(PathBuf::from));
-            Program { name: name.to_string(), command: command.collect() }
-        };
-        Ok(match (side, transport.limit) {
+        let (name, mut command) = match (side, &transport.limit) {
             (Side::Example, _) => {
-                program(transport.example, self.built.join(transport.example), "")
+                (&transport.example[1], vec![self.built.join(&transport.example[1])])
             }
             (Side::Python, _) => {
-                let script = here("python").join(transport.twin);
-                let python = self.python.clone()?;
-                program(transport.twin, python, &script.to_string_lossy())
+                let script = here("python").join(&transport.twin);
+                (&transport.twin, vec![self.python.clone()?, script])
             }
-            (_, Limit::C { file, role, .. }) => {
-                program(file, self.compiled[file].clone()?, role)
-            }
-            (_, Limit::Rust { binary, role }) => {
-                program(binary, self.built.join(binary), role)
-            }
-            (_, Limit::None(why)) => return Err(why.to_string()),
-        })
+            (_, Limit::C(file)) => (file, vec![self.compiled[&**file].clone()?]),
+            (_, Limit::Rust(binary)) => (binary, vec![self.built.join(binary)]),
+            (_, Limit::None(why)) => return Err(why.clone()),
+        };
+        if side == Side::Limit {
+            command.extend(transport.role.iter().map(PathBuf::from));
+        }
+        Ok(Program { name: name.clone(), command })
     }
 }
 
@@ -189,18 +177,20 @@ pub fn target() -> Result<PathBuf> {
 
 /// Builds the examples and this crate's limits; says where they are.
 fn build(profile: &str) -> Result<PathBuf> {
-    let (target, mut packages) = (target()?, packages());
-    packages.push("scoreboard");
+    let target = target()?;
+    let mut packages: Vec<&str> =
+        TRANSPORTS.iter().map(|it| &*it.example[0]).collect();
+    packages.dedup();
     // For tests one by one, as other tests build them: together they are other builds.
     let together = if profile == "dev" { 1 } else { packages.len() };
-    for packages in packages.chunks(together) {
+    for packages in packages.chunks(together).chain([&["scoreboard"][..]]) {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.args(["build", "--profile", profile, "--quiet", "--bins"]);
         cargo.args(packages.iter().flat_map(|package| ["-p", package]));
         cargo.arg("--manifest-path").arg(here("../../../Cargo.toml"));
         let status = cargo.arg("--target-dir").arg(&target).status();
         let status = status.context("cannot run cargo")?;
-        ensure!(status.success(), "cannot build the examples: {status}");
+        ensure!(status.success(), "cannot build {packages:?}: {status}");
     }
     Ok(target.join(if profile == "dev" { "debug" } else { profile }))
 }
@@ -208,31 +198,24 @@ fn build(profile: &str) -> Result<PathBuf> {
 /// Compiles a program in C, or says why that cannot be done here.
 fn compile(
     file: &str,
-    library: Library,
+    library: Option<&str>,
     folder: &Path,
     built: &Path,
 ) -> Result<PathBuf, String> {
     let program = folder.join(file).with_extension("");
     let mut compiler = Command::new("cc");
     compiler.arg("-O2").arg("-o").arg(&program).arg(here("limits").join(file));
-    match library {
-        Library::None => {}
-        Library::ZeroMq => drop(compiler.arg("-lzmq")),
-        Library::Paho => {
-            if let Some(paho) = paho(built) {
-                compiler.arg("-I").arg(paho.join("include"));
-                compiler.arg("-L").arg(paho.join("lib"));
-            }
-            compiler.args(["-lpaho-mqtt3a", "-lpthread"]);
-        }
+    if let Some(paho) = paho(built) {
+        compiler.arg("-I").arg(paho.join("include"));
+        compiler.arg("-L").arg(paho.join("lib"));
     }
+    compiler.args(library.map(|name| format!("-l{name}"))).arg("-lpthread");
     let output = compiler.output().map_err(|why| format!("no C compiler: {why}"))?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     let first = complaints.lines().find(|line| line.contains("error"));
-    match (output.status.success(), library) {
-        (true, _) => Ok(program),
-        (_, Library::ZeroMq) => Err("libzmq (libzmq3-dev) is not installed".into()),
-        _ => Err(format!("cc fails: {}", first.unwrap_or(complaints.trim()))),
+    match output.status.success() {
+        true => Ok(program),
+        false => Err(format!("cc fails: {}", first.unwrap_or(complaints.trim()))),
     }
 }
 
@@ -280,8 +263,7 @@ mod tests {
     #[test]
     fn a_limit_that_cannot_be_compiled_says_why() {
         let folder = tempfile::tempdir().unwrap();
-        let result =
-            compile("no-such.c", Library::None, folder.path(), folder.path());
+        let result = compile("no-such.c", None, folder.path(), folder.path());
         assert!(result.unwrap_err().contains("no-such.c"));
     }
 }

@@ -1,6 +1,7 @@
 //! What was measured: the contents of scoreboard.json. It holds rounds, and nothing that
 //! follows from them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Result;
@@ -87,43 +88,29 @@ pub struct Row {
     pub rounds: Vec<Option<Round>>,
 }
 
-/// The figures of one round; those that do not apply are missing.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Round {
-    /// Round trip or delivery, from the moment at which the message was due, in
-    /// microseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p50_us: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p99_us: Option<f64>,
-    /// Messages per second, as many as it can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub per_second: Option<f64>,
+/// What is measured of a row.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// Round trip or delivery, from the moment at which the message was due.
+    P50Us,
+    P99Us,
+    /// Messages, as many as it can.
+    PerSecond,
     /// IP packets on the loopback per message: both ways, all hops.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wire_bytes: Option<f64>,
-    /// Processor time per message, in microseconds: the program's, the broker's, and
-    /// the load's own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_us: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub broker_cpu_us: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub load_cpu_us: Option<f64>,
-    /// Resident memory in KiB, before and after the clients came.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub empty_kib: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resident_kib: Option<f64>,
+    WireBytes,
+    /// Processor time per message: the program's, the broker's, and the load's own.
+    CpuUs,
+    BrokerCpuUs,
+    LoadCpuUs,
+    /// Memory that each of the silent clients costs.
+    ClientKib,
 }
 
-/// What a figure is taken from.
-pub type Of = fn(&Round) -> Option<f64>;
-
-pub const RATE: Of = |round| round.per_second;
-/// Of the program and of its broker together.
-pub const CPU: Of = |round| Some(round.cpu_us? + round.broker_cpu_us.unwrap_or(0.0));
+/// The figures of one round, as far as they apply.
+pub type Round = BTreeMap<What, f64>;
 
 /// More digits than a measurement can have would only be noise in the file.
 pub fn three_digits(value: f64) -> f64 {
@@ -181,39 +168,35 @@ impl Row {
         format!("{transport} ({program}, {clients} clients, {bytes} bytes)")
     }
 
-    pub fn figure(&self, of: Of) -> Figure {
-        Figure::of(self.rounds.iter().flatten().filter_map(of).collect())
+    pub fn figure(&self, what: What) -> Figure {
+        let rounds = self.rounds.iter().flatten();
+        Figure::of(rounds.filter_map(|round| round.get(&what).copied()).collect())
     }
 
-    pub fn median(&self, of: Of) -> Option<f64> {
-        self.figure(of).median()
+    pub fn median(&self, what: What) -> Option<f64> {
+        self.figure(what).median()
     }
 
     /// This by another row, within each round: the machine was the same then.
-    pub fn ratio(&self, base: &Row, of: Of) -> Figure {
+    pub fn ratio(&self, base: &Row, what: What) -> Figure {
         let pairs = self.rounds.iter().zip(&base.rounds);
         let ratio = |(a, b): (&Option<Round>, &Option<Round>)| {
-            let (a, b) = (of(a.as_ref()?)?, of(b.as_ref()?)?);
-            (b > 0.0).then(|| a / b)
+            let (a, b) = (a.as_ref()?.get(&what)?, b.as_ref()?.get(&what)?);
+            (*b > 0.0).then(|| a / b)
         };
         Figure::of(pairs.filter_map(ratio).collect())
     }
 
     pub fn limiter(&self) -> Option<Limiter> {
-        let share = |of: Of| Some(self.median(of)? * self.median(RATE)? / 1e6);
-        let (server, load) = (share(CPU)?, share(|round| round.load_cpu_us));
-        Some(match load {
-            _ if server > BUSY => Limiter::Server,
-            Some(load) if load > BUSY => Limiter::Load,
-            _ => Limiter::Waiting,
+        let rate = self.median(What::PerSecond)? / 1e6;
+        let broker = self.median(What::BrokerCpuUs).unwrap_or_default();
+        let server = (self.median(What::CpuUs)? + broker) * rate;
+        let load = self.median(What::LoadCpuUs).unwrap_or_default() * rate;
+        Some(match () {
+            () if server > BUSY => Limiter::Server,
+            () if load > BUSY => Limiter::Load,
+            () => Limiter::Waiting,
         })
-    }
-
-    /// Memory per client, in KiB.
-    pub fn per_client_kib(&self) -> Figure {
-        let each = |round: &Round| Some(round.resident_kib? - round.empty_kib?);
-        let all = self.rounds.iter().flatten().filter_map(each);
-        Figure::of(all.map(|kib| kib.max(0.0) / self.clients as f64).collect())
     }
 }
 
@@ -277,21 +260,13 @@ impl Report {
 pub mod tests {
     use super::*;
 
-    /// Messages per second, round by round; all else follows from them.
-    pub fn row(part: Part, transport: &str, side: Side, rates: &[f64]) -> Row {
-        let round = |rate: &f64| {
-            let rate = Some(*rate);
-            Some(Round {
-                p50_us: rate,
-                p99_us: rate,
-                per_second: rate,
-                wire_bytes: rate,
-                cpu_us: Some(1.0),
-                load_cpu_us: Some(1.0),
-                empty_kib: Some(0.0),
-                resident_kib: rate,
-                ..Round::default()
-            })
+    /// The same figure for all that is measured, but a microsecond of each processor.
+    pub fn row(part: Part, transport: &str, side: Side, figures: &[f64]) -> Row {
+        use What::*;
+        let round = |figure: &f64| {
+            let all = [P50Us, P99Us, PerSecond, WireBytes, ClientKib];
+            let all = all.into_iter().map(|what| (what, *figure));
+            Some(all.chain([(CpuUs, 1.0), (LoadCpuUs, 1.0)]).collect())
         };
         Row {
             part,
@@ -301,7 +276,7 @@ pub mod tests {
             clients: 1,
             bytes: 64,
             failed: None,
-            rounds: rates.iter().map(round).collect(),
+            rounds: figures.iter().map(round).collect(),
         }
     }
 
@@ -313,7 +288,7 @@ pub mod tests {
     fn a_ratio_is_a_difference_only_on_one_side_of_1_in_all_rounds() {
         let rates = |rates| row(Part::Reading, "TCP", Side::Example, rates);
         let base = rates(&[100.0, 50.0, 200.0]);
-        let ratio = |these| rates(these).ratio(&base, RATE);
+        let ratio = |these| rates(these).ratio(&base, What::PerSecond);
         assert_eq!(ratio(&[150.0, 60.0, 500.0]).median(), Some(1.5));
         assert!(ratio(&[150.0, 60.0, 500.0]).is_difference());
         assert!(ratio(&[90.0, 40.0, 100.0]).is_difference());
@@ -326,43 +301,32 @@ pub mod tests {
         let mut base = row(Part::Reading, "TCP", Side::Python, &[100.0, 1.0, 100.0]);
         base.rounds[1] = None;
         let ours = row(Part::Reading, "TCP", Side::Example, &[200.0, 7.0, 400.0]);
-        assert_eq!(ours.ratio(&base, RATE), Figure(vec![2.0, 4.0]));
-    }
-
-    #[test]
-    fn the_median_is_the_middle_or_halfway_between_two() {
-        let median = |rounds: &[f64]| Figure::of(rounds.to_vec()).median();
-        assert_eq!(median(&[9.0, 1.0, 5.0]), Some(5.0));
-        assert_eq!(median(&[4.0, 1.0, 2.0, 9.0]), Some(3.0));
-        assert_eq!(median(&[]), None);
+        assert_eq!(ours.ratio(&base, What::PerSecond), Figure(vec![2.0, 4.0]));
     }
 
     #[test]
     fn what_limits_a_row_follows_from_the_processor_time_of_both_sides() {
-        let mut row = row(Part::Reading, "TCP", Side::Example, &[900_000.0]);
-        assert_eq!(row.limiter(), Some(Limiter::Server));
-        row.rounds[0].as_mut().unwrap().cpu_us = Some(0.5);
-        assert_eq!(row.limiter(), Some(Limiter::Load));
-        row.rounds[0].as_mut().unwrap().load_cpu_us = Some(0.5);
-        assert_eq!(row.limiter(), Some(Limiter::Waiting));
-        row.rounds[0].as_mut().unwrap().broker_cpu_us = Some(0.5);
-        assert_eq!(row.limiter(), Some(Limiter::Server));
+        let limiter = |own: f64, broker: f64, load: f64| {
+            let mut row = row(Part::Reading, "TCP", Side::Example, &[1e6]);
+            let times = [(What::CpuUs, own), (What::BrokerCpuUs, broker)];
+            let times = times.into_iter().chain([(What::LoadCpuUs, load)]);
+            row.rounds[0].as_mut().unwrap().extend(times);
+            row.limiter().unwrap()
+        };
+        assert_eq!(limiter(0.9, 0.0, 0.9), Limiter::Server);
+        assert_eq!(limiter(0.4, 0.5, 0.4), Limiter::Server);
+        assert_eq!(limiter(0.5, 0.0, 0.9), Limiter::Load);
+        assert_eq!(limiter(0.5, 0.0, 0.5), Limiter::Waiting);
     }
 
     #[test]
     fn the_file_has_one_row_per_line_and_is_read_back_as_it_was() {
         let mut failed = row(Part::Idle, "UDP", Side::Limit, &[1.0, 2.0]);
         (failed.rounds[0], failed.failed) = (None, Some("no compiler".into()));
-        let report =
-            report(vec![row(Part::Reading, "TCP", Side::Example, &[3.0]), failed]);
+        let ours = row(Part::Reading, "TCP", Side::Example, &[3.0]);
+        let report = report(vec![ours, failed]);
         let json = report.json().unwrap();
         assert_eq!(json.lines().count(), 3 + 2 + 1);
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
-    }
-
-    #[test]
-    fn a_figure_keeps_three_digits() {
-        let values = [123_456.0, 1.23456, 0.012_345, 0.0];
-        assert_eq!(values.map(three_digits), [123_000.0, 1.23, 0.0123, 0.0]);
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::report::Report;
+use crate::report::{Report, What};
 use crate::table::{markdown, number, of_limits, slide};
 use crate::{chart, write};
 
@@ -45,7 +45,7 @@ pub fn show(report: &Report, root: &Path) -> Result<()> {
 /// The deck with the figures of a run: a chart by its file, a table by its first line.
 fn deck(old: &str, report: &Report) -> Result<String> {
     let charts = chart::draw(report)?;
-    let tables = [false, true].map(|brokers| slide(report, brokers));
+    let tables = [true, false].map(|is_direct| slide(report, is_direct));
     let (mut new, mut found) = (String::new(), 0);
     let mut lines = old.lines().peekable();
     while let Some(line) = lines.next() {
@@ -87,8 +87,8 @@ fn tool(line: &str, report: &Report) -> String {
         TOOLS.iter().find(|(tool, _)| line.starts_with(&format!("| {tool} |")));
     let figures = tool.and_then(|(_, transport)| {
         let row = report.reading(transport)?.example;
-        let bytes = number(row.median(|round| round.wire_bytes)?);
-        let delay = number(row.median(|round| round.p50_us)?);
+        let bytes = number(row.median(What::WireBytes)?);
+        let delay = number(row.median(What::P50Us)?);
         Some(format!(" {bytes} | {} µs |\n", delay.trim_end_matches(".0")))
     });
     let mut cells: Vec<&str> = line.split('|').collect();
@@ -114,7 +114,7 @@ fn readme(old: &str, report: &Report) -> Result<String> {
 mod tests {
     use super::*;
     use crate::program::here;
-    use crate::report::{Part, RATE, SIDES};
+    use crate::report::Part;
     use crate::rows::cases;
 
     fn file(path: &str) -> String {
@@ -143,7 +143,7 @@ mod tests {
     fn the_committed_run_has_every_row_or_says_why_not() {
         let report = committed();
         for case in cases(report.plan.quick, "") {
-            let mut rows = report.of(case.part, case.transport.name).into_iter();
+            let mut rows = report.of(case.part, &case.transport.name).into_iter();
             let three = rows.find(|it| {
                 (it.example.clients, it.example.bytes) == (case.clients, case.bytes)
             });
@@ -171,7 +171,7 @@ mod tests {
         let times = |faster, slower| {
             let [faster, slower] =
                 [faster, slower].map(|name| report.reading(name).unwrap());
-            let ratio = faster.example.ratio(slower.example, RATE);
+            let ratio = faster.example.ratio(slower.example, What::PerSecond);
             assert!(ratio.is_difference(), "{ratio:?}");
             ratio.median().unwrap()
         };

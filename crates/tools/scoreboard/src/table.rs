@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{CPU, Figure, Limiter, Of, Part, RATE, Report, Row, Side, Three};
+use crate::report::{Figure, Limiter, Part, Report, Row, Side, Three, What};
 use crate::rows::TRANSPORTS;
 
 /// Stands where nothing was measured.
@@ -14,27 +14,27 @@ pub struct Table {
     pub lines: Vec<Vec<String>>,
 }
 
-type Cell = fn(&Three) -> String;
-type Column = (&'static str, Cell);
+type Column = (&'static str, fn(&Three) -> String);
 
 const NAME: Column = ("", |it| it.example.transport.clone());
 const CLIENTS: Column = ("clients", |it| grouped(it.example.clients as f64));
 const BYTES: Column = ("bytes", |it| grouped(it.example.bytes as f64));
-const RUST: Column = ("Rust/s", |it| own(it, RATE));
-const SPREAD: Column = ("±", |it| spread(&it.example.figure(RATE)));
-const PYTHON: Column = ("Python/s", |it| number_of(it.python, RATE));
-const LIMIT: Column = ("limit/s", |it| number_of(it.limit, RATE));
-const BY_PYTHON: Column = ("× Python", |it| ratio(it, Side::Python, RATE));
-const BY_LIMIT: Column = ("of limit", |it| ratio(it, Side::Limit, RATE));
-const CPU_BY_LIMIT: Column = ("CPU, of limit", |it| ratio(it, Side::Limit, CPU));
+const RUST: Column = ("Rust/s", |it| own(it, What::PerSecond));
+const SPREAD: Column = ("±", |it| spread(&it.example.figure(What::PerSecond)));
+const PYTHON: Column = ("Python/s", |it| median(it.python, What::PerSecond));
+const LIMIT: Column = ("limit/s", |it| median(it.limit, What::PerSecond));
+const BY_PYTHON: Column =
+    ("× Python", |it| ratio(it, Side::Python, What::PerSecond));
+const BY_LIMIT: Column = ("of limit", |it| ratio(it, Side::Limit, What::PerSecond));
+const CPU_BY_LIMIT: Column =
+    ("CPU, of limit", |it| ratio(it, Side::Limit, What::CpuUs));
 const LIMITED: Column = ("limited by", |it| limiter(it.example).to_string());
-const P50: Column = ("p50 µs", |it| own(it, |round| round.p50_us));
-const P99: Column = ("p99 µs", |it| own(it, |round| round.p99_us));
-const WIRE: Column = ("bytes", |it| own(it, |round| round.wire_bytes));
-const OWN_CPU: Column = ("CPU µs", |it| {
-    let broker = it.example.median(|round| round.broker_cpu_us);
-    let broker = broker.map_or(String::new(), |us| format!("+{}", number(us)));
-    own(it, |round| round.cpu_us) + &broker
+const P50: Column = ("p50 µs", |it| own(it, What::P50Us));
+const P99: Column = ("p99 µs", |it| own(it, What::P99Us));
+const WIRE: Column = ("bytes", |it| own(it, What::WireBytes));
+const CPU: Column = ("CPU µs", |it| {
+    let broker = it.example.median(What::BrokerCpuUs).map(number);
+    own(it, What::CpuUs) + &broker.map_or(String::new(), |us| format!("+{us}"))
 });
 
 const RATES: &[Column] =
@@ -42,20 +42,20 @@ const RATES: &[Column] =
 const DELAYS: &[Column] = &[
     NAME,
     P50,
-    ("Python", |it| number_of(it.python, |round| round.p50_us)),
-    ("limit", |it| number_of(it.limit, |round| round.p50_us)),
+    ("Python", |it| median(it.python, What::P50Us)),
+    ("limit", |it| median(it.limit, What::P50Us)),
     P99,
-    ("Python", |it| number_of(it.python, |round| round.p99_us)),
-    ("limit", |it| number_of(it.limit, |round| round.p99_us)),
+    ("Python", |it| median(it.python, What::P99Us)),
+    ("limit", |it| median(it.limit, What::P99Us)),
 ];
 const COSTS: &[Column] = &[
     NAME,
     WIRE,
-    ("Python", |it| number_of(it.python, |round| round.wire_bytes)),
-    OWN_CPU,
-    ("Python", |it| number_of(it.python, CPU)),
-    ("limit", |it| number_of(it.limit, CPU)),
-    ("load", |it| own(it, |round| round.load_cpu_us)),
+    ("Python", |it| median(it.python, What::WireBytes)),
+    CPU,
+    ("Python", |it| median(it.python, What::CpuUs)),
+    ("limit", |it| median(it.limit, What::CpuUs)),
+    ("load", |it| own(it, What::LoadCpuUs)),
 ];
 const MORE: &[Column] =
     &[NAME, CLIENTS, RUST, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, LIMITED];
@@ -64,14 +64,20 @@ const LARGER: &[Column] =
 const IDLE: &[Column] = &[
     NAME,
     CLIENTS,
-    ("Rust or broker", |it| memory(Some(it.example))),
-    ("Python", |it| memory(it.python)),
-    ("limit", |it| memory(it.limit)),
+    ("Rust or broker", |it| own(it, What::ClientKib)),
+    ("Python", |it| median(it.python, What::ClientKib)),
+    ("limit", |it| median(it.limit, What::ClientKib)),
 ];
-
-/// The slide's figures, by the half of the lecture that a transport belongs to.
+/// What stands on the slides, and what in the README.
 const SLIDE: &[Column] =
-    &[NAME, P50, P99, ("messages/s", RUST.1), BY_PYTHON, BY_LIMIT, WIRE, OWN_CPU];
+    &[NAME, P50, P99, ("messages/s", RUST.1), BY_PYTHON, BY_LIMIT, WIRE, CPU];
+const LIMITS: &[Column] = &[
+    NAME,
+    ("limit", |it| it.limit.map_or(NONE.into(), |row| row.program.clone())),
+    BY_LIMIT,
+    CPU_BY_LIMIT,
+    LIMITED,
+];
 
 /// All tables of a report, those without figures left out.
 pub fn all(report: &Report) -> Vec<Table> {
@@ -127,31 +133,20 @@ fn missing(report: &Report) -> Table {
     Table { title: "Missing", lines }
 }
 
-/// The figures of one run as the deck shows them: brokers and ZeroMQ, or all others.
-pub fn slide(report: &Report, brokers: bool) -> Vec<Vec<String>> {
-    let all = table("", report, Part::Reading, SLIDE).lines;
-    let is_meant = |line: &&Vec<String>| {
-        let found = TRANSPORTS.iter().find(|it| it.name == line[0]);
-        found.is_some_and(|it| {
-            (it.how.broker().is_some() || it.package == "zeromq-patterns") == brokers
-        })
-    };
-    let titles = if brokers { "Brokers, ZeroMQ" } else { "Sockets, web" };
-    let mut head = all[0].clone();
-    head[0] = titles.into();
-    [head].into_iter().chain(all[1..].iter().filter(is_meant).cloned()).collect()
+/// The figures of one run as the deck shows them: sockets and web, or brokers and ZeroMQ.
+pub fn slide(report: &Report, is_direct: bool) -> Vec<Vec<String>> {
+    let mut lines = table("", report, Part::Reading, SLIDE).lines;
+    let direct =
+        |name: &str| TRANSPORTS.iter().any(|it| it.name == name && it.is_direct());
+    let mut place = 0..;
+    lines.retain(|line| place.next() == Some(0) || direct(&line[0]) == is_direct);
+    lines[0][0] = if is_direct { "Sockets, web" } else { "Brokers, ZeroMQ" }.into();
+    lines
 }
 
-/// What the examples reach of their limit: the README's table.
+/// What the examples reach of their limits: the README's table.
 pub fn of_limits(report: &Report) -> Vec<Vec<String>> {
-    const COLUMNS: &[Column] = &[
-        NAME,
-        ("limit", |it| it.limit.map_or(String::new(), |row| row.program.clone())),
-        BY_LIMIT,
-        CPU_BY_LIMIT,
-        LIMITED,
-    ];
-    let mut lines = table("", report, Part::Reading, COLUMNS).lines;
+    let mut lines = table("", report, Part::Reading, LIMITS).lines;
     lines.retain(|line| line[2] != NONE);
     lines
 }
@@ -219,54 +214,42 @@ pub fn head(report: &Report) -> String {
     )
 }
 
-/// What changed since another run: rates that lie apart in all rounds of both.
+/// What changed since another run: figures that lie apart in all rounds of both.
 pub fn compare(now: &Report, before: &Report) -> String {
     let mut text = format!("Compared with the run of {}:\n", before.machine.date);
     for row in &now.rows {
-        let same = |other: &&Row| {
-            (other.part, other.side, &other.transport)
-                == (row.part, row.side, &row.transport)
-                && (other.clients, other.bytes) == (row.clients, row.bytes)
+        let is_same = |other: &&Row| {
+            (other.part, other.side, &*other.name())
+                == (row.part, row.side, &*row.name())
         };
-        let other = before.rows.iter().find(same);
-        let of = if row.part == Part::Idle {
-            Row::per_client_kib
-        } else {
-            |row: &Row| row.figure(RATE)
-        };
-        let Some((new, old)) = other.map(|other| (of(row), of(other))) else {
-            continue;
-        };
-        let (Some(a), Some(b)) = (new.median(), old.median()) else { continue };
-        let (Some(x), Some(y)) = (new.spread(), old.spread()) else { continue };
+        let other = before.rows.iter().find(is_same);
+        let what =
+            if row.part == Part::Idle { What::ClientKib } else { What::PerSecond };
+        let (new, old) = (row.figure(what), other.map(|other| other.figure(what)));
+        let both = old.as_ref().map(|old| [new.spread(), old.spread()]);
+        let (Some([Some(x), Some(y)]), Some(old)) = (both, &old) else { continue };
+        let (a, b) = (new.median().unwrap_or(0.0), old.median().unwrap_or(0.0));
         // Of different runs there are no pairs: what overlaps is no difference.
-        let change = match x.0 > y.1 || x.1 < y.0 {
-            true if b > 0.0 => format!("{}x", number(a / b)),
-            _ => "=".into(),
-        };
-        let name = row.name();
-        writeln!(text, "{name:<62} {:>10} {:>10} {change:>8}", number(b), number(a))
-            .unwrap_or_default();
+        let apart = (x.0 > y.1 || x.1 < y.0) && b > 0.0;
+        let change = if apart { format!("{}x", number(a / b)) } else { "=".into() };
+        let line = format!("{:<62} {:>10} {:>10}", row.name(), number(b), number(a));
+        text += &format!("{line} {change:>8}\n");
     }
     text
 }
 
-fn own(three: &Three, of: Of) -> String {
-    number_of(Some(three.example), of)
+fn own(three: &Three, what: What) -> String {
+    median(Some(three.example), what)
 }
 
-fn number_of(row: Option<&Row>, of: Of) -> String {
-    row.and_then(|row| row.median(of)).map_or(NONE.into(), number)
-}
-
-fn memory(row: Option<&Row>) -> String {
-    row.and_then(|row| row.per_client_kib().median()).map_or(NONE.into(), number)
+fn median(row: Option<&Row>, what: What) -> String {
+    row.and_then(|row| row.median(what)).map_or(NONE.into(), number)
 }
 
 /// The example by what stands on a side: a number, or = where the rounds disagree.
-fn ratio(three: &Three, side: Side, of: Of) -> String {
+fn ratio(three: &Three, side: Side, what: What) -> String {
     let Some(other) = three.side(side) else { return NONE.into() };
-    let ratio = three.example.ratio(other, of);
+    let ratio = three.example.ratio(other, what);
     match ratio.median() {
         None => NONE.into(),
         Some(_) if !ratio.is_difference() => "=".into(),
@@ -297,7 +280,6 @@ fn spread(figure: &Figure) -> String {
 pub fn number(value: f64) -> String {
     match value {
         0.0 => "0".into(),
-        _ if value < 0.995 => format!("{value:.2}"),
         _ if value < 9.995 => format!("{value:.2}"),
         _ if value < 99.95 => format!("{value:.1}"),
         _ => grouped(crate::report::three_digits(value)),
