@@ -127,14 +127,21 @@ fn measure_all(
     let programs = Programs::prepare("release", folder)?;
     let machine = machine::describe();
     open_files(&cases)?;
+    let own_loopback = kernel::own_loopback()?;
     let kinds = [Kind::Mosquitto, Kind::RabbitMq].into_iter().filter(|kind| {
         cases.iter().any(|case| case.transport.broker() == Some(*kind))
     });
     let mut bench = Bench::start(kinds)?;
     let processors = bench.processors.map(|pair| (pair.server, pair.load));
     let window_ms = if *quick { 50 } else { 400 };
-    let plan =
-        Plan { quick: *quick, rate: 500, window_ms, processors, load: Vec::new() };
+    let plan = Plan {
+        quick: *quick,
+        rate: 500,
+        window_ms,
+        processors,
+        own_loopback,
+        load: Vec::new(),
+    };
     let mut run =
         Run::new(cases, &programs, Report { machine, plan, rows: Vec::new() });
     let time = if *quick { QUICK_TIME } else { TIME };

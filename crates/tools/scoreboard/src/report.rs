@@ -37,6 +37,8 @@ pub struct Plan {
     pub window_ms: u64,
     /// The processors of the server and of the load, if two cores could be had.
     pub processors: Option<(usize, usize)>,
+    /// Whether nobody else used the loopback, whose bytes are counted.
+    pub own_loopback: bool,
     /// The system's load average before each round: what else it had to do, and this.
     pub load: Vec<f64>,
 }

@@ -198,12 +198,16 @@ pub fn head(report: &Report) -> String {
         }
         None => "Server and load share one core: compare with care".into(),
     };
+    let shared = match plan.own_loopback {
+        true => "",
+        false => " Bytes may include those of other programs on the loopback.",
+    };
     format!(
         "{}, {} cores, {}, {}\n\
          Rounds: {rounds}{kind}. {apart}. Load average {:.1} to {:.1}.\n\
          Figures are medians of the rounds. A ratio is taken within each round; = is \
          written where it is\nnot on the same side of 1 in all of them. Delays at {} \
-         messages per second.\n",
+         messages per second.{shared}\n",
         machine.processor,
         machine.cores,
         machine.kernel,
