@@ -19,7 +19,7 @@ const LEGEND: i32 = 34;
 const TEXT: i32 = 24;
 const FONT: (&str, f64) = ("'Source Sans 3', sans-serif", TEXT as f64 * 1.24);
 /// What the names of the lanes take.
-const NAMES: u32 = 290;
+const NAMES: u32 = 300;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -102,8 +102,12 @@ fn in_charts(row: &Row) -> bool {
     TRANSPORTS.iter().any(|it| it.name == row.transport && it.in_charts)
 }
 
+/// A broker keeps its silent clients, and not the example.
 fn with_clients(row: &Row) -> String {
-    format!("{}, {}", row.transport, grouped(row.clients as f64))
+    let transport = TRANSPORTS.iter().find(|it| it.name == row.transport);
+    let is_broker = transport.is_some_and(|it| it.broker().is_some());
+    let name = if is_broker { &row.program } else { &row.transport };
+    format!("{name}, {}", grouped(row.clients as f64))
 }
 
 /// All charts for which there are figures.
