@@ -102,7 +102,7 @@ function look() {
       const size = parseFloat(style.fontSize) * zoom
       const isChart = svg && !svg.id.startsWith('diagram-')
       const kind = element.closest('footer, figcaption') ? 'caption' : !svg ? 'text' : isChart ? 'chart' : 'diagram'
-      const least = { caption: 16, text: 18, chart: 17, diagram: 24 }[kind]
+      const least = { caption: 16, text: 18, chart: 24, diagram: 24 }[kind]
       if (size < least - 0.01) report(`${svg ? 'a label of the diagram' : `"${text}"`} has ${size.toFixed(1)} px`, 'small')
       if (!(smallest[kind]?.size <= size)) smallest[kind] = { size, text, title }
       const contrast = ratio(svg ? style.fill : style.color, svg ? 'rgb(255, 255, 255)' : background(element))

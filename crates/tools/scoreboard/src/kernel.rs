@@ -1,11 +1,13 @@
 //! What only Linux tells and does: on which processor a program runs, how much of it
 //! a process has had, and how many bytes crossed the loopback.
 
-use std::fs;
+use std::fs::{self, File};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sched::{CloneFlags, CpuSet, setns, unshare};
+use nix::sched::{sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
@@ -17,13 +19,28 @@ pub struct Processors {
     pub load: usize,
 }
 
-/// The first two processors that this program may use, if it may use two.
-pub fn two_processors() -> Result<Option<Processors>> {
+/// Two processors that this program may use and that do not share a core.
+pub fn two_cores() -> Result<Option<Processors>> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
-    let allowed = |core: &usize| allowed.is_set(*core).unwrap_or(false);
-    let mut cores = (0..CpuSet::count()).filter(allowed);
-    let pair = cores.next().zip(cores.next());
-    Ok(pair.map(|(server, load)| Processors { server, load }))
+    let allowed: Vec<usize> = (0..CpuSet::count())
+        .filter(|processor| allowed.is_set(*processor).unwrap_or(false))
+        .collect();
+    Ok(apart(&allowed, |processor| {
+        let topology = format!("/sys/devices/system/cpu/cpu{processor}/topology");
+        fs::read_to_string(format!("{topology}/thread_siblings_list")).ok()
+    }))
+}
+
+/// The first processor, and the first one whose siblings are not the same. Where the
+/// kernel tells no siblings, each is a core of its own.
+fn apart(
+    allowed: &[usize],
+    siblings: impl Fn(usize) -> Option<String>,
+) -> Option<Processors> {
+    let server = *allowed.first()?;
+    let core = |processor| siblings(processor).unwrap_or(processor.to_string());
+    let other = |load: &&usize| **load != server && core(**load) != core(server);
+    allowed.iter().find(other).map(|load| Processors { server, load: *load })
 }
 
 impl Processors {
@@ -70,6 +87,28 @@ pub fn loopback_bytes() -> Result<f64> {
     first_number(&devices, "lo:").context("no loopback")
 }
 
+/// Moves into a network of our own, with nothing in it but a loopback that nobody else
+/// uses; says whether that may be done. What is started from now on is in there too.
+pub fn own_loopback() -> Result<bool> {
+    let before = File::open("/proc/thread-self/ns/net")?;
+    if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+        return Ok(false);
+    }
+    let mut ip = Command::new("ip");
+    let is_up =
+        ip.args(["link", "set", "lo", "up"]).status().is_ok_and(|it| it.success());
+    if !is_up {
+        setns(before, CloneFlags::CLONE_NEWNET)?;
+    }
+    Ok(is_up)
+}
+
+/// How many programs have wanted a processor, on average over the last minute.
+pub fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    first_number(&text, "").unwrap_or_default()
+}
+
 fn first_number(text: &str, label: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix(label))?;
     line.split_whitespace().next()?.parse().ok()
@@ -78,6 +117,20 @@ fn first_number(text: &str, label: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn server_and_load_never_share_a_core() {
+        let chosen = |siblings: &[&str]| {
+            let processors: Vec<usize> = (0..siblings.len()).collect();
+            let pair = apart(&processors, |n| Some(siblings[n].to_string()));
+            pair.map(|pair| (pair.server, pair.load))
+        };
+        assert_eq!(chosen(&["0", "1"]), Some((0, 1)));
+        assert_eq!(chosen(&["0-1", "0-1", "2-3", "2-3"]), Some((0, 2)));
+        assert_eq!(chosen(&["0,2", "1,3", "0,2", "1,3"]), Some((0, 1)));
+        assert_eq!(chosen(&["0-1", "0-1"]), None);
+        assert_eq!(chosen(&["0"]), None);
+    }
 
     #[test]
     fn the_kernels_tables_are_read_by_their_labels() {

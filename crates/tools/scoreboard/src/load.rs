@@ -3,20 +3,20 @@
 //!
 //! Messages go down lanes. A lane is a client that asks and waits for its answer, or
 //! a publisher with some messages under way; a message has arrived when each listener
-//! of its lane has got it: the client itself, or whoever subscribed.
+//! of its lane has got it: the client itself, or every subscriber.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind::Interrupted, ErrorKind::WouldBlock, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-use std::{fs::File, mem, net::Shutdown, net::SocketAddr};
+use std::{fs::File, mem, net::SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket, Type};
 
 use crate::protocol::Protocol;
 
@@ -32,7 +32,7 @@ pub struct Load {
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
-    sources: Vec<Source>,
+    connections: Vec<Connection>,
     lanes: Vec<Lane>,
     /// A lane stands here once for each further message that it may have under way.
     free: VecDeque<usize>,
@@ -47,14 +47,9 @@ pub struct Load {
     heard: Vec<(usize, Option<usize>, usize)>,
 }
 
-/// What the kernel tells events of; its place in the list is its token.
-enum Source {
-    Connection(Connection),
-    Lines(Lines),
-}
-
+/// A socket, or the pipe of a program's output; its place in the list is its token.
 struct Connection {
-    socket: Socket,
+    stream: File,
     protocol: Box<dyn Protocol>,
     /// The place where it connects anew for each message, if it does.
     anew: Option<SockAddr>,
@@ -63,17 +58,6 @@ struct Connection {
     lane: usize,
     /// What arrives here are messages of the lane, to this listener.
     listener: Option<usize>,
-}
-
-/// The lines that a program prints: one for each message that it was delivered.
-struct Lines {
-    file: File,
-    input: Vec<u8>,
-    /// How a line begins that tells of a message.
-    prefix: Vec<u8>,
-    /// How the line begins that says it is ready, until it was seen.
-    ready: Option<&'static str>,
-    listener: usize,
 }
 
 #[derive(Default)]
@@ -93,21 +77,24 @@ struct Lane {
 pub fn connect(address: &SockAddr, kind: Type) -> Result<Socket> {
     let socket = Socket::new(address.domain(), kind, None)?;
     socket.connect(address).context("cannot connect")?;
+    if kind == Type::STREAM {
+        socket.set_tcp_nodelay(true)?;
+    }
     Ok(socket)
 }
 
 /// The same by TCP, as another client each time: from the loopback's addresses in
 /// turn. The ports of one alone would run out, since each rests for a minute when its
 /// connection has ended, and to look for a free one would be what is measured.
-fn connect_anew(address: &SockAddr, visit: u8) -> Result<Socket> {
+fn connect_anew(address: &SockAddr, visit: u8) -> Result<File> {
     let socket = Socket::new(address.domain(), Type::STREAM, None)?;
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
     let own = SocketAddr::from(([127, 0, 0, 2 + visit % 250], 0));
     socket.bind(&own.into())?;
     socket.connect(address).context("cannot connect")?;
-    socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    Ok(socket)
+    socket.set_nonblocking(true)?;
+    Ok(File::from(OwnedFd::from(socket)))
 }
 
 impl Load {
@@ -116,7 +103,7 @@ impl Load {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             buffer: vec![0; BUFFER],
-            sources: Vec::new(),
+            connections: Vec::new(),
             lanes: Vec::new(),
             free: VecDeque::new(),
             arrived: Vec::new(),
@@ -140,11 +127,9 @@ impl Load {
             // kernel: after some thousand clients there would be no ports left.
             socket.set_linger(Some(Duration::ZERO))?;
         }
-        let lane = self.add_lane(1);
-        let listener = Some(self.add_listener(lane));
-        let anew = anew.then(|| address.clone());
-        let speaker = self.add_connection(socket, protocol, lane, listener, anew)?;
-        self.lanes[lane].speaker = speaker;
+        self.add_publisher(socket, protocol, 1, true)?;
+        let client = self.connections.last_mut().context("it was added")?;
+        client.anew = anew.then(|| address.clone());
         Ok(())
     }
 
@@ -157,49 +142,22 @@ impl Load {
         under_way: usize,
         is_told: bool,
     ) -> Result<()> {
-        let lane = self.add_lane(under_way);
+        let lane = self.lanes.len();
+        self.lanes.push(Lane { speaker: self.connections.len(), ..Lane::default() });
+        self.free.extend(std::iter::repeat_n(lane, under_way));
         let listener = is_told.then(|| self.add_listener(lane));
-        let speaker = self.add_connection(socket, protocol, lane, listener, None)?;
-        self.lanes[lane].speaker = speaker;
-        Ok(())
+        self.add(socket.into(), protocol, lane, listener, Interest::WRITABLE)
     }
 
-    /// Another connection on which the publisher's messages arrive.
+    /// Another place where the publisher's messages arrive: a connection, or the lines
+    /// that a program prints.
     pub fn add_subscriber(
         &mut self,
-        socket: Socket,
+        stream: impl Into<OwnedFd>,
         protocol: Box<dyn Protocol>,
     ) -> Result<()> {
         let listener = Some(self.add_listener(0));
-        self.add_connection(socket, protocol, 0, listener, None).map(drop)
-    }
-
-    /// A program whose lines tell what has arrived there.
-    pub fn add_lines(
-        &mut self,
-        output: OwnedFd,
-        ready: &'static str,
-        prefix: Vec<u8>,
-    ) -> Result<()> {
-        fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let listener = self.add_listener(0);
-        self.register(output.as_raw_fd(), Interest::READABLE)?;
-        let (file, input, ready) = (File::from(output), Vec::new(), Some(ready));
-        self.sources.push(Source::Lines(Lines {
-            file,
-            input,
-            prefix,
-            ready,
-            listener,
-        }));
-        Ok(())
-    }
-
-    fn add_lane(&mut self, under_way: usize) -> usize {
-        let lane = self.lanes.len();
-        self.lanes.push(Lane::default());
-        self.free.extend(std::iter::repeat_n(lane, under_way));
-        lane
+        self.add(stream.into(), protocol, 0, listener, Interest::READABLE)
     }
 
     fn add_listener(&mut self, lane: usize) -> usize {
@@ -207,36 +165,40 @@ impl Load {
         self.lanes[lane].heard.len() - 1
     }
 
-    fn add_connection(
+    fn add(
         &mut self,
-        socket: Socket,
+        stream: OwnedFd,
         protocol: Box<dyn Protocol>,
         lane: usize,
         listener: Option<usize>,
-        anew: Option<SockAddr>,
-    ) -> Result<usize> {
-        socket.set_nonblocking(true)?;
-        if socket.domain()? != Domain::UNIX && socket.r#type()? == Type::STREAM {
-            socket.set_tcp_nodelay(true)?;
-        }
-        self.register(socket.as_raw_fd(), Interest::READABLE | Interest::WRITABLE)?;
-        let (input, output) = (Vec::new(), protocol.greeting());
+        interest: Interest,
+    ) -> Result<()> {
+        fcntl(&stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let stream = File::from(stream);
+        self.register(&stream, self.connections.len(), interest)?;
+        let (input, output, anew) = (Vec::new(), protocol.greeting(), None);
         let mut connection =
-            Connection { socket, protocol, anew, input, output, lane, listener };
+            Connection { stream, protocol, anew, input, output, lane, listener };
         connection.flush()?;
-        self.sources.push(Source::Connection(connection));
-        Ok(self.sources.len() - 1)
+        self.connections.push(connection);
+        Ok(())
     }
 
-    fn register(&self, fd: i32, interest: Interest) -> Result<()> {
-        let token = Token(self.sources.len());
-        Ok(self.poll.registry().register(&mut SourceFd(&fd), token, interest)?)
+    fn register(
+        &self,
+        stream: &File,
+        token: usize,
+        interest: Interest,
+    ) -> Result<()> {
+        let (fd, interest) = (stream.as_raw_fd(), interest | Interest::READABLE);
+        let registry = self.poll.registry();
+        Ok(registry.register(&mut SourceFd(&fd), Token(token), interest)?)
     }
 
     /// Waits until all connections and programs are ready for messages.
     pub fn settle(&mut self) -> Result<()> {
         let start = Instant::now();
-        while !self.sources.iter().all(Source::is_ready) {
+        while !self.connections.iter().all(|it| it.protocol.is_ready()) {
             let patience = self.patience;
             ensure!(start.elapsed() < patience, "not ready in {patience:?}");
             self.step(WAIT)?;
@@ -281,6 +243,14 @@ impl Load {
         Ok((delays, start.elapsed()))
     }
 
+    /// Lets each client ask once.
+    pub fn once_each(&mut self) -> Result<()> {
+        for lane in 0..self.lanes.len() {
+            self.send(lane, Instant::now())?;
+        }
+        self.drain()
+    }
+
     /// Waits for what is under way.
     pub fn drain(&mut self) -> Result<()> {
         while !self.is_idle() {
@@ -306,18 +276,14 @@ impl Load {
         let lane = &mut self.lanes[lane];
         lane.under_way.push_back((due, lane.heard.len()));
         let index = lane.speaker;
-        let Source::Connection(connection) = &mut self.sources[index] else {
-            bail!("a program's lines do not speak");
-        };
-        if let Some(address) = &connection.anew {
-            connection.socket.shutdown(Shutdown::Both)?;
+        if let Some(address) = &self.connections[index].anew {
             self.visits = self.visits.wrapping_add(1);
-            connection.socket = connect_anew(address, self.visits)?;
-            let fd = connection.socket.as_raw_fd();
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.poll.registry();
-            registry.register(&mut SourceFd(&fd), Token(index), interest)?;
+            let stream = connect_anew(address, self.visits)?;
+            self.register(&stream, index, Interest::WRITABLE)?;
+            // The one before is closed by this.
+            self.connections[index].stream = stream;
         }
+        let connection = &mut self.connections[index];
         connection.protocol.write(&mut connection.output);
         connection.flush()
     }
@@ -330,7 +296,10 @@ impl Load {
         }
         let mut heard = mem::take(&mut self.heard);
         for event in &self.events {
-            heard.push(self.sources[event.token().0].receive(&mut self.buffer)?);
+            let connection = &mut self.connections[event.token().0];
+            connection.flush()?;
+            let messages = connection.receive(&mut self.buffer)?;
+            heard.push((connection.lane, connection.listener, messages));
         }
         for (lane, listener, messages) in heard.drain(..) {
             for _ in 0..messages {
@@ -368,37 +337,11 @@ fn delays() -> Result<Delays> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
 
-impl Source {
-    /// What has come: the lane, the listener, and the number of messages.
-    fn receive(
-        &mut self,
-        buffer: &mut [u8],
-    ) -> Result<(usize, Option<usize>, usize)> {
-        match self {
-            Source::Connection(connection) => {
-                connection.flush()?;
-                let messages = connection.receive(buffer)?;
-                Ok((connection.lane, connection.listener, messages))
-            }
-            Source::Lines(lines) => {
-                Ok((0, Some(lines.listener), lines.receive(buffer)?))
-            }
-        }
-    }
-
-    fn is_ready(&self) -> bool {
-        match self {
-            Source::Connection(connection) => connection.protocol.is_ready(),
-            Source::Lines(lines) => lines.ready.is_none(),
-        }
-    }
-}
-
 impl Connection {
     /// Sends what there is room for; an event tells when there is room for more.
     fn flush(&mut self) -> Result<()> {
         while !self.output.is_empty() {
-            match self.socket.write(&self.output) {
+            match self.stream.write(&self.output) {
                 Ok(length) => drop(self.output.drain(..length)),
                 Err(error) if error.kind() == WouldBlock => break,
                 Err(error) => return Err(error).context("cannot send"),
@@ -411,8 +354,8 @@ impl Connection {
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut messages = 0;
         loop {
-            match self.socket.read(buffer) {
-                Ok(0) => bail!("the server closed a connection"),
+            match self.stream.read(buffer) {
+                Ok(0) => bail!("the program closed a connection, or ended"),
                 Ok(length) => self.input.extend(&buffer[..length]),
                 Err(error) if error.kind() == WouldBlock => return Ok(messages),
                 Err(error) => return Err(error).context("cannot receive"),
@@ -432,30 +375,11 @@ impl Connection {
     }
 }
 
-impl Lines {
-    /// Reads what was printed; returns how many lines tell of a message.
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let mut messages = 0;
-        loop {
-            match self.file.read(buffer) {
-                Ok(0) => bail!("the program ended"),
-                Ok(length) => self.input.extend(&buffer[..length]),
-                Err(error) if error.kind() == WouldBlock => return Ok(messages),
-                Err(error) => return Err(error).context("cannot read its lines"),
-            }
-            while let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.input.drain(..=end).collect();
-                messages += usize::from(line.starts_with(&self.prefix));
-                self.ready.take_if(|ready| line.starts_with(ready.as_bytes()));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::echo::Echo;
+    use socket2::Domain;
     use std::net::{TcpListener, TcpStream};
     use std::thread::{self, JoinHandle, sleep};
 
@@ -522,7 +446,7 @@ mod tests {
     fn a_server_that_leaves_or_answers_something_else_is_an_error() {
         let (leaves, _) = server(1, |mut client| drop(client.read(&mut [0; 16])));
         let error = load(&leaves, 1, false).at_full_speed(MOMENT).unwrap_err();
-        assert_eq!(error.to_string(), "the server closed a connection");
+        assert_eq!(error.to_string(), "the program closed a connection, or ended");
         let (differs, _) = server(1, |mut client| {
             let _ = client.read(&mut [0; 16]);
             let _ = client.write_all(b"hullo");
@@ -549,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_anew_for_each_message_is_another_client_each_time() {
+    fn a_client_that_comes_anew_is_another_one_each_time() {
         let (address, server) = server(11, echo);
         let delays = load(&address, 1, true).at_rate(100, MOMENT).unwrap();
         assert_eq!(delays.len(), 10);
@@ -574,9 +498,14 @@ mod tests {
 
     #[test]
     fn a_message_has_arrived_when_all_listeners_have_it() {
+        let (address, _) = server(3, mem::forget);
         let mut load = Load::new().unwrap();
-        let lane = load.add_lane(2);
-        let listeners = [load.add_listener(lane), load.add_listener(lane)];
+        let socket = || connect(&address, Type::STREAM).unwrap();
+        let protocol = || Box::new(Echo(MESSAGE.to_vec()));
+        load.add_publisher(socket(), protocol(), 2, false).unwrap();
+        load.add_subscriber(socket(), protocol()).unwrap();
+        load.add_subscriber(socket(), protocol()).unwrap();
+        let (lane, listeners) = (0, [0, 1]);
         let now = Instant::now();
         load.lanes[lane].under_way.extend([(now, 2), (now, 2)]);
         let mut arrived = |listener: usize| {

@@ -1,7 +1,6 @@
-//! What the figures were measured on.
+//! What the figures were measured on. The versions of libraries are those of the commit.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::Command;
 use std::{fs, thread};
 
@@ -10,49 +9,32 @@ use brokers::Kind;
 use crate::program::here;
 use crate::report::Machine;
 
-/// The crates that do the examples' work, as the lock file has them.
-const CRATES: [&str; 7] = [
-    "socket2",
-    "tokio",
-    "hyper",
-    "tokio-tungstenite",
-    "paho-mqtt",
-    "amqprs",
-    "zeromq",
-];
-
-/// Describes this machine, and what is installed on it or, of Python, for this alone.
-pub fn describe(python: Option<&Path>, packages: &[&str]) -> Machine {
+pub fn describe() -> Machine {
     let info = read("/proc/cpuinfo");
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.unwrap_or("unknown processor");
+    let mosquitto = Kind::Mosquitto.find().unwrap_or_default();
+    let root = here("").to_string_lossy().into_owned();
+    let versions = [
+        (
+            "commit",
+            first_line("git", &["-C", &root, "describe", "--always", "--dirty"]),
+        ),
+        ("Rust", first_line("rustc", &["--version"])),
+        ("C compiler", first_line("cc", &["--version"])),
+        ("Python", first_line("python3", &["--version"])),
+        ("Mosquitto", first_line(mosquitto, &["-h"])),
+        ("RabbitMQ", first_line("rabbitmqctl", &["version"])),
+    ];
     Machine {
-        date: first_line("date", "+%F"),
+        date: first_line("date", &["+%F"]),
         processor: model.trim_start_matches(['\t', ':', ' ']).to_string(),
         cores: thread::available_parallelism().map_or(0, usize::from),
         kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-        versions: versions(python, packages),
+        versions: versions
+            .map(|(name, version)| (name.to_string(), version))
+            .to_vec(),
     }
-}
-
-fn versions(python: Option<&Path>, packages: &[&str]) -> Vec<(String, String)> {
-    let mosquitto = Kind::Mosquitto.find().unwrap_or_default();
-    let mut versions = vec![
-        ("Rust".to_string(), first_line("rustc", "--version")),
-        ("C compiler".to_string(), first_line("cc", "--version")),
-        ("Mosquitto".to_string(), first_line(mosquitto, "-h")),
-    ];
-    let lock = read(&here("../../../Cargo.lock").to_string_lossy());
-    versions
-        .extend(CRATES.map(|name| (format!("crate {name}"), locked(&lock, name))));
-    if let Some(python) = python {
-        versions.push(("Python".to_string(), first_line(python, "--version")));
-        let packages = packages.iter().filter_map(|package| package.split_once("=="));
-        let named =
-            packages.map(|(name, it)| (format!("Python's {name}"), it.into()));
-        versions.extend(named);
-    }
-    versions
 }
 
 fn read(path: &str) -> String {
@@ -60,33 +42,8 @@ fn read(path: &str) -> String {
 }
 
 /// What a program says of itself; nothing if it is not there.
-fn first_line(program: impl AsRef<OsStr>, argument: &str) -> String {
-    let output = Command::new(program).arg(argument).output();
+fn first_line(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
     let output = output.map(|output| output.stdout).unwrap_or_default();
-    let text = String::from_utf8_lossy(&output);
-    text.lines().next().unwrap_or_default().to_string()
-}
-
-fn locked(lock: &str, name: &str) -> String {
-    let package = format!("name = \"{name}\"\nversion = \"");
-    let version =
-        lock.split_once(&package).and_then(|(_, rest)| rest.split_once('"'));
-    version.map(|(version, _)| version.to_string()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crates_version_is_the_lock_files() {
-        let lock = "[[package]]\nname = \"tokio\"\nversion = \"1.54.1\"\n";
-        assert_eq!(locked(lock, "tokio"), "1.54.1");
-        assert_eq!(locked(lock, "hyper"), "");
-    }
-
-    #[test]
-    fn a_program_that_is_missing_has_no_version() {
-        assert_eq!(first_line("/no/such", "--version"), "");
-    }
+    String::from_utf8_lossy(&output).lines().next().unwrap_or_default().to_string()
 }

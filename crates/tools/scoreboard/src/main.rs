@@ -1,318 +1,330 @@
 //! The scoreboard: measures the same job over every transport of the lecture, beside
-//! Python, and draws what it found.
+//! Python and beside what is possible, and draws what it found.
 //!
 //! What answers or relays are the programs on the slides, in release builds, and the
 //! brokers; the load is the scoreboard's own.
 
-mod axum_items;
-mod cases;
 mod chart;
 mod kernel;
 mod load;
 mod machine;
 mod measure;
+mod page;
 mod program;
+mod progress;
 mod protocol;
 mod report;
-mod senders;
-#[cfg(test)]
+mod rows;
 mod slides;
-mod stats;
 mod table;
 
-use std::net::SocketAddr;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::{env, fs, io, io::Write, time::Duration};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use brokers::{Broker, Kind};
-use brokers::{lifeline, python};
-use clap::{Parser, Subcommand};
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use brokers::Kind;
+use clap::Parser;
 
-use cases::{Case, Programs, TRANSPORTS};
-use kernel::two_processors;
 use measure::Bench;
-use report::{Part, Plan, Report, Row};
-use senders::Sender;
-use tempfile::TempDir;
+use program::{Program, Programs};
+use progress::Progress;
+use report::{Plan, Report, Row, three_digits};
+use rows::{Case, TRANSPORTS, cases};
 
-/// What the twins in Python need, in a virtual environment of their own.
-const PACKAGES: [&str; 6] = [
-    "fastapi==0.165.0",
-    "uvicorn[standard]==0.54.0",
-    "websockets==17.4",
-    "paho-mqtt==2.2.0",
-    "pika==1.4.4",
-    "pyzmq==27.3.0",
-];
-/// About what it takes to start a program and its load, in seconds.
-const START: f64 = 0.2;
+/// A round begins only if it fits: so long takes a run at most, after the build.
+const TIME: Duration = Duration::from_secs(14 * 60);
+const QUICK_TIME: Duration = Duration::from_secs(55);
+const ROUNDS: usize = 5;
 
-/// Measures the examples of the lecture, beside Python, on this machine.
+/// Measures the examples of the lecture, beside Python and beside what is possible.
 ///
-/// Says first how long it will take. Prints a table, and writes scoreboard.json and
-/// charts. Exit status 1 when something could not be measured, 2 for a wrong
-/// argument.
+/// Prints tables, and writes scoreboard.json, charts and index.html, a page with
+/// everything. Takes a quarter of an hour. What cannot be measured is named, and all else
+/// is measured. Exit status 1 when nothing could be measured, 2 for a wrong argument.
 #[derive(Parser)]
 struct Arguments {
     /// A first look in a minute: fewer, shorter rounds, and fewer loads
     #[arg(long)]
     quick: bool,
-    /// Measure only transports whose name contains this, as `ZeroMQ`
-    #[arg(long, value_name = "TEXT")]
-    only: Option<String>,
-    /// The folder for scoreboard.json and the charts [default: target/scoreboard]
+    /// Measure only transports whose name contains this, such as `ZeroMQ`
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    only: String,
+    /// The folder for what is written [default: target/scoreboard]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
     /// Measure nothing: print and draw again what was measured before
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only"])]
     draw: Option<PathBuf>,
-    #[command(subcommand)]
-    role: Option<Role>,
-}
-
-#[derive(Subcommand)]
-enum Role {
-    /// Is the server in axum that is measured
-    #[command(hide = true)]
-    Axum {
-        address: SocketAddr,
-        #[arg(long)]
-        story: bool,
-    },
+    /// Tell what has changed since another run, a scoreboard.json
+    #[arg(long, value_name = "RUN")]
+    compare: Option<PathBuf>,
+    /// Show this run on the slides: write slides/scoreboard, and the figures in the deck
+    #[arg(long, conflicts_with = "only")]
+    slides: bool,
 }
 
 fn main() -> Result<()> {
-    let Arguments { quick, only, output, draw, role } = Arguments::parse();
-    if let Some(Role::Axum { address, story }) = role {
-        return axum_items::serve(address, story);
-    }
+    let arguments = Arguments::parse();
     let folder = program::target()?.join("scoreboard");
+    let output = arguments.output.as_ref().unwrap_or(&folder);
     fs::create_dir_all(&folder)?;
-    let report = match &draw {
-        Some(file) => {
-            let text = fs::read_to_string(file);
-            let text =
-                text.with_context(|| format!("cannot read {}", file.display()))?;
-            serde_json::from_str(&text)
-                .with_context(|| format!("{} is no scoreboard", file.display()))?
-        }
-        None => measure_all(quick, &only.unwrap_or_default(), &folder)?,
+    fs::create_dir_all(output)?;
+    let before = arguments.compare.as_deref().map(read).transpose()?;
+    let report = match &arguments.draw {
+        Some(run) => read(run)?,
+        None => measure_all(&arguments, &folder, output)?,
     };
-    let files = write(&report, &output.unwrap_or(folder))?;
-    let files = files.iter().map(|path| format!("{}\n", path.display()));
-    let text = format!("{}\n{}", table::text(&report), files.collect::<String>());
-    io::stdout().write_all(text.as_bytes()).context("cannot print the table")
+    let mut text = table::text(&report);
+    if let Some(before) = before {
+        text += &format!("\n{}", table::compare(&report, &before));
+    }
+    for path in write(&report, output)? {
+        text += &format!("\n{}", path.display());
+    }
+    if arguments.slides {
+        slides::show(&report, &program::here("../../.."))?;
+        text += "\nThe slides show this run";
+    }
+    text.push('\n');
+    io::stdout().write_all(text.as_bytes()).context("cannot print the tables")
 }
 
-/// Writes the figures and the charts; says where.
+fn read(run: &Path) -> Result<Report> {
+    let text = fs::read_to_string(run);
+    let text = text.with_context(|| format!("cannot read {}", run.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a scoreboard", run.display()))
+}
+
+/// Writes figures, charts and page; says where.
 fn write(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(folder)?;
-    let json = serde_json::to_string_pretty(report)? + "\n";
-    let mut files = vec![("scoreboard.json", Some(json))];
-    files.extend(chart::draw(report)?);
-    let mut written = Vec::new();
+    let charts = chart::draw(report)?;
+    let mut files = vec![("scoreboard.json", report.json()?)];
+    files.push(("index.html", page::html(report, &charts)?));
+    files.extend(charts.into_iter().map(|chart| (chart.file, chart.svg)));
+    let mut paths = Vec::new();
     for (name, text) in files {
         let path = folder.join(name);
-        let Some(text) = text else {
-            // Of another run there may be one, which would be taken for this one's.
-            let _ = fs::remove_file(path);
-            continue;
-        };
         fs::write(&path, text)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        written.push(path);
+        paths.push(path);
     }
-    Ok(written)
+    Ok(paths)
 }
 
-fn measure_all(quick: bool, only: &str, folder: &Path) -> Result<Report> {
-    let names = TRANSPORTS.map(|transport| transport.name);
-    let is_known = names.iter().any(|name| name.contains(only));
-    ensure!(is_known, "'{only}' is in none of these: {}", names.join("; "));
+fn measure_all(
+    arguments: &Arguments,
+    folder: &Path,
+    output: &Path,
+) -> Result<Report> {
+    let Arguments { quick, only, .. } = arguments;
+    let cases = cases(*quick, only);
+    let names: Vec<&str> = TRANSPORTS.iter().map(|it| &*it.name).collect();
+    ensure!(!cases.is_empty(), "'{only}' is in none of these: {}", names.join("; "));
     eprintln!("Building the examples");
-    let release = program::build_examples("release", &cases::packages())?;
-    let programs = Programs::prepare(release, folder)?;
-    let mut machine = machine::describe(programs.python.as_deref(), &PACKAGES);
-    let work = Work::choose(&programs, quick, only);
-    let (rounds, window_ms) = if quick { (2, 60) } else { (5, 600) };
-    let plan = Plan { quick, rounds, rate: 500, window_ms };
-    let bar = work.announce(&plan)?;
-    work.open_files()?;
-    let mut bench = Bench::start(plan, work.brokers())?;
-    if let Ok(version) = bench.rabbitmq_version() {
-        machine.versions.push(("RabbitMQ".into(), version));
-    }
-    let mut rows = Vec::new();
-    for part in [Part::Transports, Part::Clients, Part::Sizes] {
-        let cases = work.cases.iter().filter(|case| case.part == part);
-        rows.extend(bench.rounds(&cases.collect::<Vec<_>>(), &bar)?);
-    }
-    rows.extend(senders::rounds(&work.senders, &mut bench, &programs, &bar)?);
-    bar.finish_and_clear();
-    Ok(Report { machine, plan: bench.plan, rows })
+    let programs = Programs::prepare("release", folder)?;
+    let machine = machine::describe();
+    open_files(&cases)?;
+    let own_loopback = kernel::own_loopback()?;
+    let kinds = [Kind::Mosquitto, Kind::RabbitMq].into_iter().filter(|kind| {
+        cases.iter().any(|case| case.transport.broker() == Some(*kind))
+    });
+    let mut bench = Bench::start(kinds)?;
+    let processors = bench.processors.map(|pair| (pair.server, pair.load));
+    let window_ms = if *quick { 50 } else { 400 };
+    let plan = Plan {
+        quick: *quick,
+        rate: 500,
+        window_ms,
+        processors,
+        own_loopback,
+        load: Vec::new(),
+    };
+    let mut run =
+        Run::new(cases, &programs, Report { machine, plan, rows: Vec::new() });
+    let time = if *quick { QUICK_TIME } else { TIME };
+    run.all_rounds(&mut bench, time, |report| {
+        let file = output.join("scoreboard.json");
+        fs::write(&file, report.json()?).with_context(|| file.display().to_string())
+    })?;
+    let measured =
+        run.report.rows.iter().any(|row| row.rounds.iter().any(Option::is_some));
+    ensure!(measured, "nothing could be measured: {:?}", run.report.rows[0].failed);
+    Ok(run.report)
 }
 
-/// All that is to be measured.
-struct Work {
-    cases: Vec<Case>,
-    senders: Vec<Sender>,
+/// Each client is an open file here; the servers inherit the higher limit.
+fn open_files(cases: &[Case]) -> Result<()> {
+    let clients = cases.iter().map(|case| case.clients).max();
+    let needed = clients.unwrap_or_default() as u64 + 200;
+    let allowed = rlimit::increase_nofile_limit(needed)?;
+    ensure!(allowed >= needed, "{needed} open files needed, {allowed} allowed");
+    Ok(())
 }
 
-impl Work {
-    fn choose(programs: &Programs, quick: bool, only: &str) -> Work {
-        let mut cases = programs.transports();
-        cases.extend(programs.growing(quick));
-        cases.extend(programs.sized(quick));
-        cases.retain(|case| case.transport.contains(only));
-        let mut senders = Sender::all(programs, quick);
-        senders.retain(|sender| sender.transport.contains(only));
-        Work { cases, senders }
-    }
-
-    fn brokers(&self) -> impl Iterator<Item = Kind> + Clone {
-        let cases = self.cases.iter().filter_map(Case::broker);
-        cases.chain(self.senders.iter().filter_map(Sender::broker))
-    }
-
-    /// Each client is an open file here; the servers inherit the higher limit.
-    fn open_files(&self) -> Result<()> {
-        let clients = self.cases.iter().map(|case| case.clients).max();
-        let needed = clients.unwrap_or_default() as u64 + 200;
-        let allowed = rlimit::increase_nofile_limit(needed)?;
-        ensure!(allowed >= needed, "{needed} open files needed, {allowed} allowed");
-        Ok(())
-    }
-
-    /// Says how long it will take, and makes the bar that shows how far it is.
-    fn announce(&self, plan: &Plan) -> Result<ProgressBar> {
-        let window = plan.window_ms as f64 / 1000.0;
-        let cases =
-            self.cases.iter().map(|case| START + window * case.part.windows());
-        // A sender takes no window, but two runs.
-        let sender = if plan.quick { 0.3 } else { 0.8 };
-        let round = cases.sum::<f64>() + sender * self.senders.len() as f64;
-        let (loads, rounds) = (self.cases.len() + self.senders.len(), plan.rounds);
-        let time = HumanDuration(Duration::from_secs_f64(round * rounds as f64));
-        println!("{loads} loads in {rounds} rounds: about {time}");
-        let style = "{bar:40} {pos} of {len}, {eta} left: {wide_msg}";
-        let bar = ProgressBar::new((loads * rounds) as u64);
-        Ok(bar.with_style(ProgressStyle::with_template(style)?))
-    }
+/// A run under way: for each case its program, if it can be had, and its row.
+struct Run {
+    cases: Vec<(Case, Option<Program>)>,
+    report: Report,
 }
 
-impl Part {
-    /// How many windows a measurement takes, the warming up included.
-    fn windows(self) -> f64 {
-        match self {
-            Part::Transports => 2.25,
-            _ => 1.25,
+impl Run {
+    fn new(cases: Vec<Case>, programs: &Programs, mut report: Report) -> Run {
+        let mut run = Vec::new();
+        for case in cases {
+            let found = programs.find(case.transport, case.side);
+            let name = match (case.transport.broker(), &found) {
+                (Some(broker), _) if case.is_idle_at_broker() => broker.name().into(),
+                (_, Ok(program)) => program.name.clone(),
+                (_, Err(_)) => "none".to_string(),
+            };
+            report.rows.push(Row {
+                part: case.part,
+                transport: case.transport.name.clone(),
+                side: case.side,
+                program: name,
+                clients: case.clients,
+                bytes: case.bytes,
+                failed: found.as_ref().err().cloned(),
+                rounds: Vec::new(),
+            });
+            run.push((case, found.ok()));
         }
-    }
-}
-
-impl Programs {
-    /// Makes what stands beside the examples, as far as it can be had here.
-    fn prepare(release: PathBuf, folder: &Path) -> Result<Programs> {
-        let epoll = program::build_c(folder)?;
-        if epoll.is_none() {
-            eprintln!("No C compiler (cc): async TCP has no limit beside it");
-        }
-        let python = python::environment(folder, &PACKAGES);
-        if let Err(error) = &python {
-            eprintln!("{error:#}: no Python is measured beside the examples");
-        }
-        let (python, own) = (python.ok(), env::current_exe()?);
-        Ok(Programs { release, python, epoll, own })
-    }
-}
-
-impl Bench {
-    /// Starts the brokers of these kinds, on the processor of all that is measured.
-    fn start(plan: Plan, kinds: impl Iterator<Item = Kind> + Clone) -> Result<Bench> {
-        let processors = two_processors()?;
-        let is_needed = |kind: &Kind| kinds.clone().any(|it| it == *kind);
-        let kinds = [Kind::Mosquitto, Kind::RabbitMq].into_iter().filter(is_needed);
-        let start = || kinds.map(Broker::start).collect::<Result<Vec<_>>>();
-        let brokers = match processors {
-            Some(processors) => processors.beside(start)?,
-            None => start()?,
-        };
-        // A path in the target folder can be too long for a socket.
-        let folder = TempDir::with_prefix("scoreboard-")?;
-        lifeline::folder(folder.path())?;
-        Ok(Bench { plan, processors, brokers, folder, names: 0 })
+        Run { cases: run, report }
     }
 
     /// Measures all cases in each round: what else the machine does in a round slows
     /// them all, and a ratio within the round is still fair.
-    fn rounds(&mut self, cases: &[&Case], bar: &ProgressBar) -> Result<Vec<Row>> {
-        let mut rows: Vec<Row> = cases.iter().map(|case| case.row()).collect();
-        for round in 0..self.plan.rounds {
-            for turn in 0..cases.len() {
-                // Each round begins with another one, so that none is always next to
-                // the same neighbour.
-                let which = (turn + round) % cases.len();
-                bar.set_message(rows[which].name());
-                self.measure(cases[which], &mut rows[which])?;
-                bar.inc(1);
+    fn all_rounds(
+        &mut self,
+        bench: &mut Bench,
+        time: Duration,
+        mut keep: impl FnMut(&Report) -> Result<()>,
+    ) -> Result<()> {
+        let (start, mut longest) = (Instant::now(), Duration::ZERO);
+        let rounds = if self.report.plan.quick { 2 } else { ROUNDS };
+        let measured =
+            self.cases.iter().filter(|(_, program)| program.is_some()).count();
+        let mut progress = Progress::new(rounds * measured, time);
+        for round in 0..rounds {
+            if start.elapsed() + longest > time {
+                break;
             }
+            let begin = Instant::now();
+            self.report.plan.load.push(kernel::load_average());
+            self.round(bench, round, &mut progress);
+            longest = longest.max(begin.elapsed());
+            keep(&self.report)?;
         }
-        Ok(rows)
+        Ok(())
+    }
+
+    /// Each round begins with another case, so that none always follows the same one.
+    fn round(&mut self, bench: &mut Bench, round: usize, progress: &mut Progress) {
+        for turn in 0..self.cases.len() {
+            let which = (turn + round) % self.cases.len();
+            let (case, Some(program)) = &self.cases[which] else { continue };
+            let row = &mut self.report.rows[which];
+            progress.tell(&row.name());
+            let mut measured = bench.measure(case, program, &self.report.plan);
+            if let Ok(round) = &mut measured {
+                round.values_mut().for_each(|figure| *figure = three_digits(*figure));
+            }
+            if let Err(why) = &measured {
+                let why = format!("round {}: {why:#}", round + 1);
+                eprintln!("{}, {why}", row.name());
+                row.failed = Some(why);
+            }
+            row.rounds.push(measured.ok());
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Figure;
+    use crate::report::{Machine, Part, Side, What};
     use std::sync::LazyLock;
 
     /// What several tests use is made once.
     static PROGRAMS: LazyLock<Programs> = LazyLock::new(|| {
         let folder = program::target().unwrap().join("scoreboard");
         fs::create_dir_all(&folder).unwrap();
-        let mut built = PathBuf::new();
-        // One by one, as other tests build them: together they are other builds.
-        for package in cases::packages() {
-            built = program::build_examples("dev", &[package]).unwrap();
-        }
-        let programs = Programs::prepare(built, &folder).unwrap();
-        assert!(programs.python.is_some(), "no python3: make test installs it");
+        let programs = Programs::prepare("dev", &folder).unwrap();
+        assert!(programs.python.is_ok(), "no python3: make test installs it");
         programs
     });
 
-    fn bench(work: &Work) -> Bench {
-        let plan = Plan { quick: true, rounds: 1, rate: 500, window_ms: 20 };
-        Bench::start(plan, work.brokers()).unwrap()
+    fn plan() -> Plan {
+        Plan { quick: true, rate: 500, window_ms: 20, ..Plan::default() }
+    }
+
+    fn run(is_meant: impl FnMut(&Case) -> bool) -> Run {
+        let cases = cases(true, "").into_iter().filter(is_meant).collect();
+        let plan = Plan { quick: true, rate: 500, window_ms: 20, ..Plan::default() };
+        Run::new(
+            cases,
+            &PROGRAMS,
+            Report { machine: Machine::default(), plan, rows: vec![] },
+        )
     }
 
     /// Each program is started, understood by the load, and put under it: an example
     /// that prints another line, or a twin that answers otherwise, fails here.
-    #[test]
-    fn every_transport_is_measured_with_every_figure_on_both_sides() {
-        let mut work = Work::choose(&PROGRAMS, true, "");
-        // Only the scoreboard itself can be axum, and here a test is running.
-        work.cases.retain(|case| case.program.name != "axum");
-        let cases = work.cases.iter().filter(|case| case.part == Part::Transports);
-        let cases: Vec<&Case> = cases.collect();
-        assert_eq!(cases.len(), 2 * TRANSPORTS.len() + 1);
-        for row in bench(&work).rounds(&cases, &ProgressBar::hidden()).unwrap() {
-            let figures = [&row.p50_us, &row.p99_us, &row.per_second];
-            let figures = figures.into_iter().chain([&row.resident_kib, &row.cpu_us]);
-            assert!(figures.map(Figure::median).all(|it| it > 0.0), "{row:?}");
-            assert_eq!(row.wire_bytes.0.len(), 1, "{row:?}");
+    fn measures_every_side(kinds: &[Kind]) {
+        let kind_of = |case: &Case| case.transport.broker();
+        let is_meant = |case: &Case| kind_of(case).is_none() == kinds.is_empty();
+        let mut run = run(|case| case.part == Part::Reading && is_meant(case));
+        let mut bench = Bench::start(kinds.iter().copied()).unwrap();
+        run.round(&mut bench, 0, &mut Progress::new(run.cases.len(), QUICK_TIME));
+        assert!(run.report.rows.len() > 3);
+        for row in &run.report.rows {
+            // A limit need not be had on every machine, but what is here has to work.
+            let Some(round) = row.rounds.first() else {
+                assert!(row.side == Side::Limit && row.failed.is_some(), "{row:?}");
+                continue;
+            };
+            let round = round.as_ref().unwrap_or_else(|| panic!("{row:?}"));
+            assert!(round[&What::PerSecond] > 0.0, "{row:?}");
+            let sends = !round.contains_key(&What::P50Us);
+            for what in [What::CpuUs, What::WireBytes] {
+                assert!(sends || round[&what] > 0.0, "{row:?}");
+            }
         }
     }
 
     #[test]
-    fn every_sender_sends_all_it_was_told_to() {
-        let work = Work { cases: Vec::new(), senders: Sender::all(&PROGRAMS, true) };
-        let (mut bench, puller) = (bench(&work), PROGRAMS.example("zeromq-puller"));
-        assert_eq!(work.senders.len(), 10);
-        for sender in &work.senders {
-            sender.run(&mut bench, &puller, 20).unwrap();
-        }
+    fn every_transport_without_a_broker_is_measured_on_all_sides() {
+        measures_every_side(&[]);
+    }
+
+    #[test]
+    fn every_transport_with_a_broker_is_measured_on_all_sides() {
+        measures_every_side(&[Kind::Mosquitto, Kind::RabbitMq]);
+    }
+
+    #[test]
+    fn a_case_that_fails_marks_its_row_and_the_run_goes_on() {
+        let mut run = run(|case| {
+            case.transport.name == "TCP, async" && case.part == Part::Reading
+        });
+        run.cases[0].1 =
+            Some(Program { name: "ends".into(), command: vec!["false".into()] });
+        let mut kept = 0;
+        let mut bench = Bench::start([]).unwrap();
+        let keep = |_: &Report| {
+            kept += 1;
+            Ok(())
+        };
+        run.all_rounds(&mut bench, QUICK_TIME, keep).unwrap();
+        let [failed, measured, ..] = &run.report.rows[..] else { panic!() };
+        assert_eq!(failed.rounds, [None, None]);
+        assert!(failed.failed.as_ref().unwrap().contains("it ended at once"));
+        assert!(
+            measured.rounds.iter().all(Option::is_some) && measured.failed.is_none()
+        );
+        assert_eq!(kept, 2, "what was measured is kept after each round");
     }
 }

@@ -1,8 +1,7 @@
-//! A program under measurement: its process, and how it is started and ended.
+//! A program under measurement: where it is, how it is started, and how it is ended.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::ErrorKind::NotFound;
+use std::collections::HashMap;
+use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -10,12 +9,23 @@ use std::process::{Command, Stdio};
 use std::{env, thread::sleep, time::Duration, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use brokers::Process;
+use brokers::{Process, python};
 use socket2::{SockAddr, Socket, Type};
 
-use crate::kernel::{self, Processors};
+use crate::kernel::Processors;
 use crate::load::connect;
+use crate::report::Side;
+use crate::rows::{Limit, TRANSPORTS, Transport};
 
+/// What the twins in Python need, in a virtual environment of their own.
+const PACKAGES: [&str; 6] = [
+    "fastapi==0.165.0",
+    "uvicorn[standard]==0.54.0",
+    "websockets==17.4",
+    "paho-mqtt==2.2.0",
+    "pika==1.4.4",
+    "pyzmq==27.3.0",
+];
 /// FastAPI takes a second or two to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
@@ -24,20 +34,15 @@ const LOOK: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub struct Program {
     pub name: String,
-    pub command: Vec<OsString>,
+    pub command: Vec<PathBuf>,
 }
 
 impl Program {
-    pub fn new(name: &str, command: &[PathBuf]) -> Program {
-        let command = command.iter().map(OsString::from).collect();
-        Program { name: name.to_string(), command }
-    }
-
     /// Starts it on the server's processor. What it prints goes to /dev/null, or is
     /// read line by line; what it complains of goes into a file.
     pub fn start(
         &self,
-        arguments: &[String],
+        arguments: &[&str],
         read_lines: bool,
         processors: Option<Processors>,
     ) -> Result<Running> {
@@ -64,12 +69,8 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn cpu_seconds(&self) -> Result<f64> {
-        kernel::cpu_seconds(self.process.id())
-    }
-
-    pub fn resident_kib(&self) -> Result<f64> {
-        kernel::resident_kib(self.process.id())
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The pipe of its standard output, once.
@@ -90,7 +91,7 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for its end, which should be one.
+    /// Waits for its end, which should be a success.
     pub fn wait(mut self, patience: Duration) -> Result<()> {
         let status = self.process.wait(patience)?.context("it does not end")?;
         ensure!(status.success(), "it failed: {status}; {}", self.complaints());
@@ -121,6 +122,50 @@ fn echoes(socket: &Socket) -> std::io::Result<usize> {
     std::io::Read::read(&mut &*socket, &mut [0; 16])
 }
 
+/// Where the programs are, or why one cannot be had here.
+pub struct Programs {
+    built: PathBuf,
+    pub python: Result<PathBuf, String>,
+    compiled: HashMap<&'static str, Result<PathBuf, String>>,
+}
+
+impl Programs {
+    /// Builds the examples and the limits, and installs what the twins need.
+    pub fn prepare(profile: &str, folder: &Path) -> Result<Programs> {
+        let (built, mut compiled) = (build(profile)?, HashMap::new());
+        for transport in TRANSPORTS.iter() {
+            if let Limit::C(file) = &transport.limit {
+                let library = transport.library.as_deref();
+                let compile = || compile(file, library, folder, &built);
+                compiled.entry(&**file).or_insert_with(compile);
+            }
+        }
+        let python = python::environment(folder, &PACKAGES);
+        let python = python.map_err(|why| format!("no Python: {why:#}"));
+        Ok(Programs { built, python, compiled })
+    }
+
+    /// What stands on a side of a transport.
+    pub fn find(&self, transport: &Transport, side: Side) -> Result<Program, String> {
+        let (name, mut command) = match (side, &transport.limit) {
+            (Side::Example, _) => {
+                (&transport.example[1], vec![self.built.join(&transport.example[1])])
+            }
+            (Side::Python, _) => {
+                let script = here("python").join(&transport.twin);
+                (&transport.twin, vec![self.python.clone()?, script])
+            }
+            (_, Limit::C(file)) => (file, vec![self.compiled[&**file].clone()?]),
+            (_, Limit::Rust(binary)) => (binary, vec![self.built.join(binary)]),
+            (_, Limit::None(why)) => return Err(why.clone()),
+        };
+        if side == Side::Limit {
+            command.extend(transport.role.iter().map(PathBuf::from));
+        }
+        Ok(Program { name: name.clone(), command })
+    }
+}
+
 /// Where cargo puts what it builds: this program is in target/release, or in
 /// target/debug.
 pub fn target() -> Result<PathBuf> {
@@ -130,32 +175,56 @@ pub fn target() -> Result<PathBuf> {
     Ok(target.context("no target folder")?.to_path_buf())
 }
 
-/// Builds examples, with a profile of cargo's; says where the programs are.
-pub fn build_examples(profile: &str, packages: &[&str]) -> Result<PathBuf> {
+/// Builds the examples and this crate's limits; says where they are.
+fn build(profile: &str) -> Result<PathBuf> {
     let target = target()?;
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--profile", profile, "--quiet"]);
-    cargo.args(packages.iter().flat_map(|package| ["-p", package]));
-    cargo.arg("--manifest-path").arg(here("../../../Cargo.toml"));
-    let status = cargo.arg("--target-dir").arg(&target).status();
-    let status = status.context("cannot run cargo")?;
-    ensure!(status.success(), "cannot build the examples: {status}");
+    let mut packages: Vec<&str> =
+        TRANSPORTS.iter().map(|it| &*it.example[0]).collect();
+    packages.dedup();
+    // For tests one by one, as other tests build them: together they are other builds.
+    let together = if profile == "dev" { 1 } else { packages.len() };
+    for packages in packages.chunks(together).chain([&["scoreboard"][..]]) {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        cargo.args(["build", "--profile", profile, "--quiet", "--bins"]);
+        cargo.args(packages.iter().flat_map(|package| ["-p", package]));
+        cargo.arg("--manifest-path").arg(here("../../../Cargo.toml"));
+        let status = cargo.arg("--target-dir").arg(&target).status();
+        let status = status.context("cannot run cargo")?;
+        ensure!(status.success(), "cannot build {packages:?}: {status}");
+    }
     Ok(target.join(if profile == "dev" { "debug" } else { profile }))
 }
 
-/// Compiles the server in C, or says that there is no compiler.
-pub fn build_c(folder: &Path) -> Result<Option<PathBuf>> {
-    let program = folder.join("epoll-echo");
+/// Compiles a program in C, or says why that cannot be done here.
+fn compile(
+    file: &str,
+    library: Option<&str>,
+    folder: &Path,
+    built: &Path,
+) -> Result<PathBuf, String> {
+    let program = folder.join(file).with_extension("");
     let mut compiler = Command::new("cc");
-    compiler.arg("-O2").arg("-o").arg(&program).arg(here("epoll-echo.c"));
-    match compiler.status() {
-        Ok(status) => {
-            ensure!(status.success(), "cannot compile epoll-echo.c: {status}");
-            Ok(Some(program))
-        }
-        Err(error) if error.kind() == NotFound => Ok(None),
-        Err(error) => Err(error).context("cannot run cc"),
+    compiler.arg("-O2").arg("-o").arg(&program).arg(here("limits").join(file));
+    if let Some(paho) = paho(built) {
+        compiler.arg("-I").arg(paho.join("include"));
+        compiler.arg("-L").arg(paho.join("lib"));
     }
+    compiler.args(library.map(|name| format!("-l{name}"))).arg("-lpthread");
+    let output = compiler.output().map_err(|why| format!("no C compiler: {why}"))?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let first = complaints.lines().find(|line| line.contains("error"));
+    match output.status.success() {
+        true => Ok(program),
+        false => Err(format!("cc fails: {}", first.unwrap_or(complaints.trim()))),
+    }
+}
+
+/// The Paho C library, as the build of `mqtt-temperature` has made it.
+fn paho(built: &Path) -> Option<PathBuf> {
+    let folders = fs::read_dir(built.join("build")).ok()?;
+    let outs = folders.flatten().map(|folder| folder.path().join("out"));
+    let mut outs = outs.filter(|out| out.to_string_lossy().contains("paho-mqtt-sys"));
+    outs.find(|out| out.join("lib/libpaho-mqtt3a.a").exists())
 }
 
 /// A file of this crate.
@@ -168,18 +237,19 @@ mod tests {
     use super::*;
 
     fn start(command: &[&str]) -> Running {
-        let command: Vec<PathBuf> = command.iter().map(PathBuf::from).collect();
-        let program = Program::new("test", &command);
+        let command = command.iter().map(PathBuf::from).collect();
+        let program = Program { name: "test".into(), command };
         program.start(&[], false, None).unwrap()
     }
 
     #[test]
-    fn a_server_that_ends_at_once_is_an_error() {
+    fn a_server_that_ends_at_once_is_an_error_which_tells_its_complaints() {
         let address: std::net::SocketAddr = ([127, 0, 0, 1], 9).into();
-        let mut running = start(&["false"]);
+        let mut running = start(&["sh", "-c", "echo no luck >&2; exit 3"]);
         let error = running.wait_until_ready(&address.into(), Type::STREAM);
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("it ended at once"), "{error}");
+        assert!(error.ends_with("exit status: 3; no luck"), "{error}");
     }
 
     #[test]
@@ -191,17 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_complains_of_is_told() {
-        let mut running = start(&["sh", "-c", "echo no luck >&2; exit 3"]);
-        let address: std::net::SocketAddr = ([127, 0, 0, 1], 9).into();
-        let error = running.wait_until_ready(&address.into(), Type::STREAM);
-        let error = error.unwrap_err().to_string();
-        assert!(error.ends_with("exit status: 3; no luck"), "{error}");
-    }
-
-    #[test]
-    fn a_program_that_is_missing_is_an_error() {
-        let program = Program::new("test", &["/no/such".into()]);
-        assert!(program.start(&[], false, None).is_err());
+    fn a_limit_that_cannot_be_compiled_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let result = compile("no-such.c", None, folder.path(), folder.path());
+        assert!(result.unwrap_err().contains("no-such.c"));
     }
 }

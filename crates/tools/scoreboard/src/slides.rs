@@ -1,140 +1,183 @@
-//! The slides show the committed run, and nothing else: what differs is printed as it
-//! should be.
+//! The slides show one committed run. All that follows from it is written here: charts,
+//! their alternative texts, the figures in the deck, and the table in the README.
 
 use std::fs;
+use std::path::Path;
 
-use crate::cases::TRANSPORTS;
-use crate::program::here;
-use crate::report::{Part, Report, Row, Side};
-use crate::table::{figure, ratio, with_broker};
+use anyhow::{Context, Result, ensure};
+
+use crate::report::{Report, What};
+use crate::table::{markdown, number, of_limits, slide};
 use crate::{chart, write};
 
-const FOLDER: &str = "../../../slides/scoreboard";
+const DECK: &str = "slides/deck.md";
+const README: &str = "crates/tools/scoreboard/README.md";
+const FOLDER: &str = "slides/scoreboard";
+/// The tools on the slide "The right tool", and of each the transport that was measured.
+const TOOLS: [(&str, &str); 6] = [
+    ("TCP, UDP", "TCP, async"),
+    ("REST", "REST, kept alive"),
+    ("WebSocket", "WebSocket"),
+    ("MQTT", "MQTT QoS 0"),
+    ("RabbitMQ", "RabbitMQ, confirmed"),
+    ("ZeroMQ", "ZeroMQ REQ/REP"),
+];
+/// How the table of that slide ends, in its first line.
+const TOOLS_HEAD: &str = "| bytes | delay |";
+/// Where the README's table of the limits begins and ends.
+const MARKS: [&str; 2] = ["<!-- of the committed run -->\n", "<!-- end -->"];
 
-fn committed() -> Report {
-    let file = here(FOLDER).join("scoreboard.json");
-    serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+/// Makes a run the one that the slides show.
+pub fn show(report: &Report, root: &Path) -> Result<()> {
+    let folder = root.join(FOLDER);
+    write(report, &folder)?;
+    // The page is for whoever has measured.
+    fs::remove_file(folder.join("index.html"))?;
+    for (file, rewrite) in [(DECK, deck as fn(&str, &Report) -> _), (README, readme)]
+    {
+        let path = root.join(file);
+        let text = fs::read_to_string(&path).with_context(|| file)?;
+        fs::write(&path, rewrite(&text, report)?).with_context(|| file)?;
+    }
+    Ok(())
 }
 
-fn deck() -> String {
-    fs::read_to_string(here("../../../slides/deck.md")).unwrap()
-}
-
-#[test]
-fn the_committed_run_is_a_whole_one() {
-    let report = committed();
-    assert!(!report.plan.quick && report.plan.rounds >= 5);
-    for transport in TRANSPORTS {
-        for side in [Side::Example, Side::Python] {
-            let is_it =
-                |row: &&Row| row.transport == transport.name && row.side == side;
-            let row = report.rows(Part::Transports).find(is_it);
-            let row = row.unwrap_or_else(|| panic!("{} is missing", transport.name));
-            assert_eq!(row.per_second.0.len(), report.plan.rounds, "{}", row.name());
-            assert_eq!(row.p99_us.0.len(), report.plan.rounds, "{}", row.name());
+/// The deck with the figures of a run: a chart by its file, a table by its first line.
+fn deck(old: &str, report: &Report) -> Result<String> {
+    let charts = chart::draw(report)?;
+    let tables = [true, false].map(|is_direct| slide(report, is_direct));
+    let (mut new, mut found) = (String::new(), 0);
+    let mut lines = old.lines().peekable();
+    while let Some(line) = lines.next() {
+        let file =
+            line.strip_prefix("![").and_then(|rest| rest.split_once("](scoreboard/"));
+        let chart = file
+            .and_then(|(_, file)| charts.iter().find(|it| file.starts_with(it.file)));
+        let is_same = |table: &&Vec<Vec<String>>| {
+            line.starts_with(&format!("| {} |", table[0][0]))
+        };
+        if let (Some((_, file)), Some(chart)) = (file, chart) {
+            new += &format!("![{}](scoreboard/{file}\n", chart.says);
+            found += 1;
+        } else if let Some(table) = tables.iter().find(is_same) {
+            new += &markdown(table);
+            while lines.next_if(|line| line.starts_with('|')).is_some() {}
+            found += 1;
+        } else if line.ends_with(TOOLS_HEAD) {
+            new += &format!("{line}\n");
+            while let Some(line) = lines.next_if(|line| line.starts_with('|')) {
+                new += &tool(line, report);
+            }
+            found += 1;
+        } else {
+            new += &format!("{line}\n");
         }
     }
-    let limits = report.rows(Part::Transports).filter(|row| row.side == Side::Limit);
-    assert_eq!(limits.count(), 3);
-    assert!(
-        [Part::Clients, Part::Sizes, Part::Senders]
-            .into_iter()
-            .all(|part| report.rows(part).count() >= 10)
+    let all = charts.len() + tables.len() + 1;
+    ensure!(
+        found == all,
+        "{DECK} shows {found} of {all} charts and tables of the run"
     );
+    Ok(new)
 }
 
-#[test]
-fn the_charts_on_the_slides_are_drawn_from_the_committed_run() {
-    for (name, svg) in chart::draw(&committed()).unwrap() {
-        let shown = fs::read_to_string(here(FOLDER).join(name)).unwrap();
-        assert!(svg == Some(shown), "{name}: draw it again, as the README says");
-        assert!(deck().contains(&format!("(scoreboard/{name})")), "{name}");
+/// A line of "The right tool": its last two cells are figures.
+fn tool(line: &str, report: &Report) -> String {
+    let tool =
+        TOOLS.iter().find(|(tool, _)| line.starts_with(&format!("| {tool} |")));
+    let figures = tool.and_then(|(_, transport)| {
+        let row = report.reading(transport)?.example;
+        let bytes = number(row.median(What::WireBytes)?);
+        let delay = number(row.median(What::P50Us)?);
+        Some(format!(" {bytes} | {} µs |\n", delay.trim_end_matches(".0")))
+    });
+    let mut cells: Vec<&str> = line.split('|').collect();
+    match figures {
+        Some(figures) if cells.len() > 4 => {
+            cells.truncate(cells.len() - 3);
+            cells.join("|") + "|" + &figures
+        }
+        _ => format!("{line}\n"),
     }
 }
 
-#[test]
-fn the_run_that_is_written_is_the_one_that_was_read() {
-    let folder = tempfile::tempdir().unwrap();
-    write(&committed(), folder.path()).unwrap();
-    let written = fs::read_to_string(folder.path().join("scoreboard.json")).unwrap();
-    let file = fs::read_to_string(here(FOLDER).join("scoreboard.json")).unwrap();
-    assert!(written == file, "scoreboard.json was edited");
+fn readme(old: &str, report: &Report) -> Result<String> {
+    let (before, rest) =
+        old.split_once(MARKS[0]).context("no table in the README")?;
+    let (_, after) =
+        rest.split_once(MARKS[1]).context("no end of the README's table")?;
+    let table = markdown(&of_limits(report));
+    Ok(format!("{before}{}\n{table}\n{}{after}", MARKS[0], MARKS[1]))
 }
 
-/// The slide "The right tool": its lines end with bytes on the wire, and delay.
-#[test]
-fn the_right_tool_has_the_figures_of_the_committed_run() {
-    let (report, deck) = (committed(), deck());
-    for (line, transport) in [
-        ("TCP, UDP", "TCP, async"),
-        ("REST", "REST, kept alive"),
-        ("WebSocket", "WebSocket"),
-        ("MQTT", "MQTT QoS 0"),
-        ("RabbitMQ", "RabbitMQ, confirmed"),
-        ("ZeroMQ", "ZeroMQ REQ/REP, TCP"),
-    ] {
-        let mut rows = report.rows(Part::Transports);
-        let row = rows.find(|row| row.transport == transport).unwrap();
-        let (bytes, delay) = (figure(&row.wire_bytes), figure(&row.p50_us));
-        let delay = delay.trim_end_matches(".0");
-        let end = format!("| {bytes} | {delay} µs |");
-        let begin = format!("| {line} |");
-        let mut lines = deck.lines().filter(|it| it.starts_with(&begin));
-        assert!(lines.any(|it| it.ends_with(&end)), "{begin} ... {end}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::here;
+    use crate::report::Part;
+    use crate::rows::cases;
+
+    fn file(path: &str) -> String {
+        fs::read_to_string(here("../../..").join(path)).unwrap()
     }
-}
 
-/// The slide "The figures of one run": a line for each transport.
-#[test]
-fn the_figures_of_one_run_are_those_of_the_committed_run() {
-    let (report, deck) = (committed(), deck());
-    let lines = report.rows(Part::Transports).filter(|row| row.side == Side::Example);
-    let lines: String = lines.map(|row| line(&report, row) + "\n").collect();
-    assert!(deck.contains(&lines), "slides/deck.md should have:\n{lines}");
-}
+    fn committed() -> Report {
+        serde_json::from_str(&file("slides/scoreboard/scoreboard.json")).unwrap()
+    }
 
-fn line(report: &Report, row: &Row) -> String {
-    let twin = ratio(row, report.beside(row, Side::Python), |row| &row.per_second);
-    let cells = [
-        row.transport.clone(),
-        figure(&row.p50_us),
-        figure(&row.p99_us),
-        figure(&row.per_second),
-        twin.trim_end_matches(" Python").trim_end_matches('x').to_string(),
-        figure(&row.wire_bytes),
-        with_broker(&row.cpu_us, &row.broker_cpu_us, 1.0),
-        with_broker(&row.resident_kib, &row.broker_resident_kib, 1024.0),
-    ];
-    format!("| {} |", cells.join(" | "))
-}
+    /// What differs, `cargo run -p scoreboard -- --draw slides/scoreboard/scoreboard.json
+    /// --slides` writes again.
+    #[test]
+    fn the_slides_show_the_committed_run() {
+        let report = committed();
+        assert_eq!(report.json().unwrap(), file("slides/scoreboard/scoreboard.json"));
+        for chart in chart::draw(&report).unwrap() {
+            let svg = file(&format!("{FOLDER}/{}", chart.file));
+            assert!(chart.svg == svg, "{} is another run's", chart.file);
+        }
+        assert_eq!(deck(&file(DECK), &report).unwrap(), file(DECK));
+        assert_eq!(readme(&file(README), &report).unwrap(), file(README));
+    }
 
-/// Claim 92, that REQ/REP is faster than REST, and what else the notes say.
-#[test]
-fn what_the_notes_say_of_the_run_holds() {
-    let report = committed();
-    let find = |part, transport, clients| {
-        let is_it = move |row: &&Row| {
-            (row.side, &*row.transport) == (Side::Example, transport)
-                && (clients == 0 || row.clients == clients)
+    #[test]
+    fn the_committed_run_has_every_row_or_says_why_not() {
+        let report = committed();
+        for case in cases(report.plan.quick, "") {
+            let mut rows = report.of(case.part, &case.transport.name).into_iter();
+            let three = rows.find(|it| {
+                (it.example.clients, it.example.bytes) == (case.clients, case.bytes)
+            });
+            let row = three.and_then(|three| three.side(case.side));
+            let row = row.unwrap_or_else(|| panic!("no {}", case.transport.name));
+            let is_measured = row.rounds.len() == report.plan.load.len();
+            assert!(is_measured || row.failed.is_some(), "{}", row.name());
+        }
+        let measured =
+            report.part(Part::Reading).filter(|it| it.example.failed.is_none());
+        assert_eq!(measured.count(), crate::rows::TRANSPORTS.len());
+        assert_eq!(SIDES.len(), 3);
+    }
+
+    #[test]
+    fn a_deck_that_does_not_show_the_run_is_an_error() {
+        let error = deck("# No figures\n", &committed()).unwrap_err().to_string();
+        assert!(error.contains("shows 0 of"), "{error}");
+    }
+
+    /// Claim 92, that REQ/REP is faster than REST, and what else the notes ask about.
+    #[test]
+    fn what_the_notes_say_of_the_run_holds() {
+        let report = committed();
+        let times = |faster, slower| {
+            let [faster, slower] =
+                [faster, slower].map(|name| report.reading(name).unwrap());
+            let ratio = faster.example.ratio(slower.example, What::PerSecond);
+            assert!(ratio.is_difference(), "{ratio:?}");
+            ratio.median().unwrap()
         };
-        report.rows(part).find(is_it).unwrap()
-    };
-    let rate = |transport| &find(Part::Transports, transport, 0).per_second;
-    let times = |faster, slower| {
-        let ratio = rate(faster).by(rate(slower));
-        assert!(ratio.is_difference(), "{faster} and {slower} do not differ");
-        ratio.median()
-    };
-    assert!(times("ZeroMQ REQ/REP, TCP", "REST, kept alive") > 1.0);
-    assert!(times("REST, kept alive", "REST, a connection each") > 2.0);
-    assert!(times("MQTT QoS 0", "MQTT QoS 1") > 10.0);
-    assert!(times("RabbitMQ, fanout", "RabbitMQ, tasks") > 10.0);
-    for clients in [10, 100, 1000] {
-        let [events, threads] = ["TCP, async", "TCP, threads"]
-            .map(|transport| find(Part::Clients, transport, clients));
-        let ratio = events.per_second.by(&threads.per_second);
-        assert!(ratio.is_difference() && ratio.median() > 1.0, "{clients}");
+        assert!(times("ZeroMQ REQ/REP", "REST, kept alive") > 1.0);
+        assert!(times("REST, kept alive", "REST, a connection each") > 1.0);
+        assert!(times("MQTT QoS 0", "MQTT QoS 1") > 1.0);
+        assert!(times("RabbitMQ, fanout", "RabbitMQ, tasks") > 1.0);
     }
-    let [few, many] = [1, 1000].map(|n| find(Part::Clients, "TCP, one at a time", n));
-    assert!(!few.per_second.by(&many.per_second).is_difference());
 }

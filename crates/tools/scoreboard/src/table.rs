@@ -1,220 +1,295 @@
-//! The report as tables on the terminal.
+//! The tables: defined once, printed on a terminal, on the page, or into Markdown.
 
-use crate::report::{Figure, Part, Report, Row, Side};
+use std::fmt::Write;
 
-/// What a terminal shows beside other windows.
-const WIDTH: usize = 110;
+use crate::report::{Figure, Limiter, Part, Report, Row, Side, Three, What};
+use crate::rows::TRANSPORTS;
+
 /// Stands where nothing was measured.
-const NONE: &str = "-";
+pub const NONE: &str = "-";
 
-type Key = fn(&Row) -> usize;
-type Cell = fn(&Row) -> String;
-/// The first holds the titles of the columns; names have none.
-type Lines = Vec<Vec<String>>;
+/// The first line holds the titles of the columns. The first column holds names.
+pub struct Table {
+    pub title: &'static str,
+    pub lines: Vec<Vec<String>>,
+}
 
-const COLUMNS: [(&str, Cell); 10] = [
-    ("", |row| row.transport.clone()),
-    ("", |row| row.program.clone()),
-    ("p50 us", |row| figure(&row.p50_us)),
-    ("p99 us", |row| figure(&row.p99_us)),
-    ("messages/s", |row| figure(&row.per_second)),
-    ("±", |row| deviation(&row.per_second)),
-    ("wire B", |row| figure(&row.wire_bytes)),
-    ("CPU us", |row| with_broker(&row.cpu_us, &row.broker_cpu_us, 1.0)),
-    ("load us", |row| figure(&row.load_cpu_us)),
-    ("MiB", |row| with_broker(&row.resident_kib, &row.broker_resident_kib, 1024.0)),
+type Column = (&'static str, fn(&Three) -> String);
+
+const NAME: Column = ("", |it| it.example.transport.clone());
+const CLIENTS: Column = ("clients", |it| grouped(it.example.clients as f64));
+const BYTES: Column = ("bytes", |it| grouped(it.example.bytes as f64));
+const RUST: Column = ("Rust/s", |it| own(it, What::PerSecond));
+const SPREAD: Column = ("±", |it| spread(&it.example.figure(What::PerSecond)));
+const PYTHON: Column = ("Python/s", |it| median(it.python, What::PerSecond));
+const LIMIT: Column = ("limit/s", |it| median(it.limit, What::PerSecond));
+const BY_PYTHON: Column =
+    ("× Python", |it| ratio(it, Side::Python, What::PerSecond));
+const BY_LIMIT: Column = ("of limit", |it| ratio(it, Side::Limit, What::PerSecond));
+const CPU_BY_LIMIT: Column =
+    ("CPU, of limit", |it| ratio(it, Side::Limit, What::CpuUs));
+const LIMITED: Column = ("limited by", |it| limiter(it.example).to_string());
+const P50: Column = ("p50 µs", |it| own(it, What::P50Us));
+const P99: Column = ("p99 µs", |it| own(it, What::P99Us));
+const WIRE: Column = ("bytes", |it| own(it, What::WireBytes));
+const CPU: Column = ("CPU µs", |it| {
+    let broker = it.example.median(What::BrokerCpuUs).map(number);
+    own(it, What::CpuUs) + &broker.map_or(String::new(), |us| format!("+{us}"))
+});
+
+const RATES: &[Column] =
+    &[NAME, RUST, SPREAD, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, CPU_BY_LIMIT, LIMITED];
+const DELAYS: &[Column] = &[
+    NAME,
+    P50,
+    ("Python", |it| median(it.python, What::P50Us)),
+    ("limit", |it| median(it.limit, What::P50Us)),
+    P99,
+    ("Python", |it| median(it.python, What::P99Us)),
+    ("limit", |it| median(it.limit, What::P99Us)),
+];
+const COSTS: &[Column] = &[
+    NAME,
+    WIRE,
+    ("Python", |it| median(it.python, What::WireBytes)),
+    CPU,
+    ("Python", |it| median(it.python, What::CpuUs)),
+    ("limit", |it| median(it.limit, What::CpuUs)),
+    ("load", |it| own(it, What::LoadCpuUs)),
+];
+const MORE: &[Column] =
+    &[NAME, CLIENTS, RUST, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, LIMITED];
+const LARGER: &[Column] =
+    &[NAME, BYTES, RUST, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, LIMITED];
+const IDLE: &[Column] = &[
+    NAME,
+    CLIENTS,
+    ("Rust or broker", |it| own(it, What::ClientKib)),
+    ("Python", |it| median(it.python, What::ClientKib)),
+    ("limit", |it| median(it.limit, What::ClientKib)),
+];
+/// What stands on the slides, and what in the README.
+const SLIDE: &[Column] =
+    &[NAME, P50, P99, ("messages/s", RUST.1), BY_PYTHON, BY_LIMIT, WIRE, CPU];
+const LIMITS: &[Column] = &[
+    NAME,
+    ("limit", |it| it.limit.map_or(NONE.into(), |row| row.program.clone())),
+    BY_LIMIT,
+    CPU_BY_LIMIT,
+    LIMITED,
 ];
 
-const PIVOTS: [(&str, Part, Key, Cell); 4] = [
-    ("Messages/s by clients", Part::Clients, |row| row.clients, COLUMNS[4].1),
-    ("p99 us by clients", Part::Clients, |row| row.clients, COLUMNS[3].1),
-    ("MiB by clients", Part::Clients, |row| row.clients, COLUMNS[9].1),
-    ("Messages/s by bytes", Part::Sizes, |row| row.bytes, COLUMNS[4].1),
-];
+/// All tables of a report, those without figures left out.
+pub fn all(report: &Report) -> Vec<Table> {
+    let mut tables = vec![
+        table("Messages per second", report, Part::Reading, RATES),
+        table("Delay of a message at a fixed rate", report, Part::Reading, DELAYS),
+        table("What a message costs", report, Part::Reading, COSTS),
+        table("More clients", report, Part::Clients, MORE),
+        table("Larger messages", report, Part::Sizes, LARGER),
+        table(
+            "KiB per client that is connected and silent",
+            report,
+            Part::Idle,
+            IDLE,
+        ),
+        missing(report),
+    ];
+    tables.retain(|table| table.lines.len() > 1);
+    tables
+}
 
+fn table(
+    title: &'static str,
+    report: &Report,
+    part: Part,
+    columns: &[Column],
+) -> Table {
+    let mut lines =
+        vec![columns.iter().map(|(title, _)| title.to_string()).collect()];
+    for three in report.part(part) {
+        let line: Vec<String> =
+            columns.iter().map(|(_, cell)| cell(&three)).collect();
+        if line[1..].iter().any(|cell| cell != NONE) {
+            lines.push(line);
+        }
+    }
+    Table { title, lines }
+}
+
+fn missing(report: &Report) -> Table {
+    let mut lines =
+        vec![vec![String::new(), "not measured, or not in all rounds".into()]];
+    for row in &report.rows {
+        if let Some(why) = &row.failed {
+            let line = vec![row.name(), why.lines().collect::<Vec<_>>().join(" ")];
+            lines.push(line);
+        }
+    }
+    // The same reason need not be given for every load of a transport.
+    lines.dedup_by(|a, b| {
+        a[1] == b[1] && a[0].split('(').next() == b[0].split('(').next()
+    });
+    Table { title: "Missing", lines }
+}
+
+/// The figures of one run as the deck shows them: sockets and web, or brokers and ZeroMQ.
+pub fn slide(report: &Report, is_direct: bool) -> Vec<Vec<String>> {
+    let mut lines = table("", report, Part::Reading, SLIDE).lines;
+    let direct =
+        |name: &str| TRANSPORTS.iter().any(|it| it.name == name && it.is_direct());
+    let mut place = 0..;
+    lines.retain(|line| place.next() == Some(0) || direct(&line[0]) == is_direct);
+    lines[0][0] = if is_direct { "Sockets, web" } else { "Brokers, ZeroMQ" }.into();
+    lines
+}
+
+/// What the examples reach of their limits: the README's table.
+pub fn of_limits(report: &Report) -> Vec<Vec<String>> {
+    let mut lines = table("", report, Part::Reading, LIMITS).lines;
+    lines.retain(|line| line[2] != NONE);
+    lines
+}
+
+pub fn markdown(lines: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| {
+        format!("| {} |\n", cells.join(" | ")).replace("|  |", "| |")
+    };
+    let rule =
+        lines[0].iter().enumerate().map(|(n, _)| if n == 0 { "---" } else { "--:" });
+    let mut text = line(&lines[0]);
+    text += &format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));
+    text + &lines[1..].iter().map(|cells| line(cells)).collect::<String>()
+}
+
+/// For the terminal: names to the left, figures to the right.
 pub fn text(report: &Report) -> String {
     let mut text = head(report);
-    for (part, title) in
-        [(Part::Transports, "Transports"), (Part::Senders, "Senders")]
-    {
-        text += &section(title, figures(report, part));
-        text += &section(&format!("{title}, as ratios"), ratios(report, part));
-    }
-    for (title, part, key, cell) in PIVOTS {
-        text += &section(title, pivot(report, part, key, cell));
+    for Table { title, lines } in all(report) {
+        let width = |column: usize| {
+            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        writeln!(text, "\n{title}").unwrap_or_default();
+        for line in &lines {
+            let mut row = String::new();
+            for (column, cell) in line.iter().enumerate() {
+                let width = width(column);
+                row += &match column == 0 || lines[0].len() == 2 {
+                    true => format!("{cell:<width$}  "),
+                    false => format!("{cell:>width$}  "),
+                };
+            }
+            text += row.trim_end();
+            text.push('\n');
+        }
     }
     text
 }
 
-fn head(report: &Report) -> String {
+/// What was measured where and how, and how to read it.
+pub fn head(report: &Report) -> String {
     let (machine, plan) = (&report.machine, &report.plan);
-    let kind = if plan.quick { ", quick" } else { "" };
+    let rounds = plan.load.len();
+    let kind = if plan.quick { ", a quick run" } else { "" };
+    let busy = Figure::of(plan.load.clone()).spread().unwrap_or_default();
+    let apart = match plan.processors {
+        Some((server, load)) => {
+            format!("Server on processor {server}, load on {load}")
+        }
+        None => "Server and load share one core: compare with care".into(),
+    };
+    let shared = match plan.own_loopback {
+        true => "",
+        false => " Bytes may include those of other programs on the loopback.",
+    };
     format!(
-        "{:.50}, {} cores, {:.30}, {}\n\
-         Rounds: {}{kind}. Figures are medians, ± the farthest; \
-         after a +, the broker's.\n\
-         Ratios are taken within each round; = means less difference than spread.\n\
-         Delays at {} messages/s; > where it cannot keep up: they grow then.\n",
+        "{}, {} cores, {}, {}\n\
+         Rounds: {rounds}{kind}. {apart}. Load average {:.1} to {:.1}.\n\
+         Figures are medians of the rounds. A ratio is taken within each round; = is \
+         written where it is\nnot on the same side of 1 in all of them. Delays at {} \
+         messages per second.{shared}\n",
         machine.processor,
         machine.cores,
         machine.kernel,
         machine.date,
-        plan.rounds,
-        grouped(f64::from(plan.rate)),
+        busy.0,
+        busy.1,
+        plan.rate,
     )
 }
 
-fn figures(report: &Report, part: Part) -> Lines {
-    let titles = COLUMNS.map(|(title, _)| title.to_owned()).to_vec();
-    let line = |row: &Row| {
-        let mut line = COLUMNS.map(|(_, cell)| cell(row)).to_vec();
-        let keeps_up = row.per_second.median() >= f64::from(report.plan.rate);
-        if part == Part::Transports && !keeps_up {
-            line[2..4].iter_mut().for_each(|delay| delay.insert(0, '>'));
-        }
-        line
-    };
-    [titles].into_iter().chain(report.rows(part).map(line)).collect()
-}
-
-/// The examples by their twins, and by what is possible.
-fn ratios(report: &Report, part: Part) -> Lines {
-    let titles = ["", "messages/s", "CPU", "messages/s", "CPU"].map(str::to_owned);
-    let mut lines = vec![titles.to_vec()];
-    for row in report.rows(part).filter(|row| row.side == Side::Example) {
-        let mut line = vec![row.transport.clone()];
-        for other in [Side::Python, Side::Limit].map(|side| report.beside(row, side))
-        {
-            line.push(ratio(row, other, |row| &row.per_second));
-            line.push(ratio(row, other, |row| &row.cpu_us));
-        }
-        lines.push(line);
-    }
-    lines
-}
-
-pub fn ratio(row: &Row, other: Option<&Row>, of: fn(&Row) -> &Figure) -> String {
-    let Some(other) = other else { return NONE.to_owned() };
-    let (ratio, name) = (of(row).by(of(other)), who(other));
-    match ratio.is_difference() {
-        _ if !ratio.median().is_finite() || ratio.median() <= 0.0 => NONE.to_owned(),
-        false => format!("= {name}"),
-        true if other.side == Side::Limit => format!("{} of {name}", figure(&ratio)),
-        true => format!("{}x {name}", figure(&ratio)),
-    }
-}
-
-/// A line for each transport and side, and a column for each key.
-fn pivot(report: &Report, part: Part, key: Key, cell: Cell) -> Lines {
-    let mut keys: Vec<usize> = report.rows(part).map(key).collect();
-    keys.sort();
-    keys.dedup();
-    let mut titles = vec![String::new(), String::new()];
-    titles.extend(keys.iter().map(|key| grouped(*key as f64)));
-    let mut lines = vec![titles];
-    for row in report.rows(part) {
-        let names = [row.transport.clone(), who(row).to_owned()];
-        let known = lines.iter().position(|line| line[..2] == names);
-        let line = known.unwrap_or(lines.len());
-        if known.is_none() {
-            lines.push([&names[..], &vec![NONE.to_owned(); keys.len()]].concat());
-        }
-        let column = keys.iter().take_while(|other| **other < key(row)).count();
-        lines[line][2 + column] = cell(row);
-    }
-    lines
-}
-
-fn who(row: &Row) -> &str {
-    match row.side {
-        Side::Example => "Rust",
-        Side::Python => "Python",
-        Side::Limit if row.program.contains("axum") => "axum",
-        Side::Limit => "C",
-    }
-}
-
-/// Without the lines and columns in which nothing was measured.
-fn section(title: &str, mut lines: Lines) -> String {
-    let measured = |line: &Vec<String>| line.iter().skip(1).any(|cell| cell != NONE);
-    lines.retain(measured);
-    let empty = |column: &usize| lines[1..].iter().all(|line| line[*column] == NONE);
-    if lines.len() < 2 {
-        return String::new();
-    }
-    for column in (0..lines[0].len()).rev().filter(empty).collect::<Vec<usize>>() {
-        lines.iter_mut().for_each(|line| drop(line.remove(column)));
-    }
-    format!("\n{title}\n{}", layout(&lines))
-}
-
-/// Names to the left and numbers to the right. The last name gives way where a line
-/// is too wide, and the first stands once for all its lines.
-fn layout(lines: &Lines) -> String {
-    let widest = |column: usize| {
-        lines.iter().map(move |line| line[column].chars().count()).max()
-    };
-    let mut widths: Vec<usize> = (0..lines[0].len()).filter_map(widest).collect();
-    let sum: usize = widths.iter().sum();
-    let gap = if sum + 2 * widths.len() <= WIDTH + 2 { 2 } else { 1 };
-    let names = lines[0].iter().filter(|title| title.is_empty()).count();
-    let over = (sum + gap * widths.len()).saturating_sub(WIDTH + gap);
-    widths[names - 1] = widths[names - 1].saturating_sub(over);
-    let (mut text, mut above) = (String::new(), "");
-    for line in lines {
-        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            let cell = if column == 0 && cell == above { "" } else { cell };
-            text += &match column < names {
-                true => format!("{cell:<width$.width$}{:gap$}", ""),
-                false => format!("{cell:>width$}{:gap$}", ""),
-            };
-        }
-        above = &line[0];
-        text.truncate(text.trim_end_matches(' ').len());
-        text.push('\n');
+/// What changed since another run: figures that lie apart in all rounds of both.
+pub fn compare(now: &Report, before: &Report) -> String {
+    let mut text = format!("Compared with the run of {}:\n", before.machine.date);
+    for row in &now.rows {
+        let is_same = |other: &&Row| {
+            (other.part, other.side, &*other.name())
+                == (row.part, row.side, &*row.name())
+        };
+        let other = before.rows.iter().find(is_same);
+        let what =
+            if row.part == Part::Idle { What::ClientKib } else { What::PerSecond };
+        let (new, old) = (row.figure(what), other.map(|other| other.figure(what)));
+        let both = old.as_ref().map(|old| [new.spread(), old.spread()]);
+        let (Some([Some(x), Some(y)]), Some(old)) = (both, &old) else { continue };
+        let (a, b) = (new.median().unwrap_or(0.0), old.median().unwrap_or(0.0));
+        // Of different runs there are no pairs: what overlaps is no difference.
+        let apart = (x.0 > y.1 || x.1 < y.0) && b > 0.0;
+        let change = if apart { format!("{}x", number(a / b)) } else { "=".into() };
+        let line = format!("{:<62} {:>10} {:>10}", row.name(), number(b), number(a));
+        text += &format!("{line} {change:>8}\n");
     }
     text
 }
 
-pub fn figure(figure: &Figure) -> String {
-    if figure.is_empty() { NONE.to_owned() } else { number(figure.median()) }
+fn own(three: &Three, what: What) -> String {
+    median(Some(three.example), what)
 }
 
-pub fn with_broker(own: &Figure, broker: &Figure, unit: f64) -> String {
-    let text = |figure: &Figure| number(figure.median() / unit);
-    match broker.is_empty() {
-        _ if own.is_empty() => NONE.to_owned(),
-        true => text(own),
-        false => format!("{}+{}", text(own), text(broker)),
+fn median(row: Option<&Row>, what: What) -> String {
+    row.and_then(|row| row.median(what)).map_or(NONE.into(), number)
+}
+
+/// The example by what stands on a side: a number, or = where the rounds disagree.
+fn ratio(three: &Three, side: Side, what: What) -> String {
+    let Some(other) = three.side(side) else { return NONE.into() };
+    let ratio = three.example.ratio(other, what);
+    match ratio.median() {
+        None => NONE.into(),
+        Some(_) if !ratio.is_difference() => "=".into(),
+        Some(median) => number(median),
     }
 }
 
-/// From one round alone no deviation follows.
-fn deviation(figure: &Figure) -> String {
-    let ((least, most), median) = (figure.spread(), figure.median());
-    if figure.0.len() < 2 || median <= 0.0 {
-        return NONE.to_owned();
+fn limiter(row: &Row) -> &'static str {
+    match row.limiter() {
+        Some(Limiter::Server) => "server",
+        Some(Limiter::Load) => "load",
+        Some(Limiter::Waiting) => "waiting",
+        None => NONE,
     }
-    format!("{:.0}%", 100.0 * (most - median).max(median - least) / median)
 }
 
-/// With three digits at most, as more would say nothing.
-fn number(value: f64) -> String {
-    let unit = 10f64.powi(value.max(0.1).log10().floor() as i32 - 2);
-    let rounded = (value / unit).round() * unit;
-    if rounded >= 100.0 {
-        return grouped(rounded);
+/// The farthest round from the median, in percent.
+fn spread(figure: &Figure) -> String {
+    match (figure.median(), figure.spread()) {
+        (Some(median), Some((least, most))) if least < most => {
+            format!("{:.0} %", (median - least).max(most - median) / median * 100.0)
+        }
+        _ => NONE.into(),
     }
-    let decimals = match rounded {
-        0.0 => 0,
-        10.0.. => 1,
-        0.1.. => 2,
-        _ => 3,
-    };
-    format!("{rounded:.decimals$}")
 }
 
-/// With a comma before every three digits.
+/// Three digits, and a comma before every three of a whole number.
+pub fn number(value: f64) -> String {
+    match value {
+        0.0 => "0".into(),
+        _ if value < 9.995 => format!("{value:.2}"),
+        _ if value < 99.95 => format!("{value:.1}"),
+        _ => grouped(crate::report::three_digits(value)),
+    }
+}
+
 pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -229,99 +304,70 @@ pub fn grouped(value: f64) -> String {
 
 #[cfg(test)]
 pub mod tests {
-    use serde_json::{from_value, json};
-
     use super::*;
+    use crate::report::tests::{report, row};
 
-    /// With the same rounds for every figure.
-    pub fn row(part: Part, transport: &str, side: Side, rounds: &[f64]) -> Row {
-        let figure = json!({ "rounds": rounds });
-        from_value(json!({
-            "part": part, "transport": transport, "side": side, "program": transport,
-            "clients": 1, "bytes": 64, "p50_us": figure, "p99_us": figure,
-            "per_second": figure, "wire_bytes": figure,
-            "cpu_us": figure, "broker_cpu_us": figure,
-            "resident_kib": figure, "broker_resident_kib": figure,
-        }))
-        .unwrap()
-    }
-
-    pub fn report(rows: Vec<Row>) -> Report {
-        from_value(json!({
-            "machine": {
-                "date": "", "processor": "", "cores": 2, "kernel": "", "versions": [],
-            },
-            "plan": { "quick": false, "rounds": 2, "rate": 1000, "window_ms": 100 },
-            "rows": rows,
-        }))
-        .unwrap()
-    }
-
-    /// All parts and sides.
+    /// All parts and sides of one transport, and one that failed.
     pub fn full() -> Report {
         let mut rows = Vec::new();
-        for part in [Part::Transports, Part::Clients, Part::Sizes, Part::Senders] {
-            let name = "RabbitMQ, tasks, confirmed";
-            rows.push(row(part, name, Side::Example, &[1.3e4, 2e4]));
-            rows.push(row(part, name, Side::Python, &[1e3, 2e3]));
-            rows.push(row(part, name, Side::Limit, &[1.6e4, 1.8e4]));
+        for part in [Part::Reading, Part::Clients, Part::Sizes, Part::Idle] {
+            rows.push(row(part, "TCP, async", Side::Example, &[1.3e4, 2e4]));
+            rows.push(row(part, "TCP, async", Side::Python, &[1e3, 2e3]));
+            rows.push(row(part, "TCP, async", Side::Limit, &[1.6e4, 1.8e4]));
         }
+        rows[2].failed = Some("no C compiler".into());
         report(rows)
     }
 
+    fn line<'a>(text: &'a str, start: &str) -> &'a str {
+        text.lines().find(|line| line.starts_with(start)).unwrap()
+    }
+
     #[test]
-    fn no_line_is_wider_than_the_terminal() {
+    fn a_row_shows_three_columns_and_what_limits_it() {
         let text = text(&full());
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert!(text.contains("16,500+16,500"), "{text}");
+        let rates: Vec<&str> = line(&text, "TCP, async").split_whitespace().collect();
+        let expected =
+            ["16,500", "21", "%", "1,500", "17,000", "11.5", "=", "=", "waiting"];
+        assert_eq!(rates[2..], expected, "{text}");
+        assert!(text.contains("no C compiler"), "{text}");
     }
 
     #[test]
-    fn a_difference_smaller_than_the_spread_is_none() {
-        let text = text(&full());
-        assert!(text.contains("= C") && text.contains("11.5x Python"), "{text}");
-    }
-
-    #[test]
-    fn who_cannot_keep_up_with_the_rate_is_marked() {
-        let delays = |per_second| {
-            let row = row(Part::Transports, "UDP", Side::Example, &[per_second]);
-            text(&report(vec![row]))
-        };
-        assert!(delays(999.0).contains(" >999 ") && !delays(1000.0).contains(" >1"));
-    }
-
-    #[test]
-    fn without_a_twin_there_is_a_line_and_no_ratio() {
-        let text =
-            text(&report(vec![row(Part::Transports, "UDP", Side::Example, &[0.0])]));
-        assert!(text.contains("\nUDP ") && !text.contains("ratios"), "{text}");
+    fn without_a_twin_there_is_a_row_and_no_ratio() {
+        let rows = vec![row(Part::Reading, "UDP, async", Side::Example, &[7.0])];
+        let text = text(&report(rows));
+        assert!(line(&text, "UDP, async").contains(" - "), "{text}");
     }
 
     #[test]
     fn a_report_without_rows_has_only_its_head() {
-        assert_eq!(text(&report(Vec::new())), head(&full()));
+        let empty = report(Vec::new());
+        assert_eq!(text(&empty), head(&empty));
     }
 
     #[test]
-    fn the_columns_of_a_pivot_are_in_order_and_may_have_gaps() {
-        let rows = [("TCP", 1000), ("TCP", 1), ("UDP", 10)].map(|(name, bytes)| {
-            Row { bytes, ..row(Part::Sizes, name, Side::Example, &[7.0]) }
-        });
-        let text = text(&report(rows.to_vec()));
-        let expected = "
-              1    10  1,000
-TCP  Rust  7.00     -   7.00
-UDP  Rust     -  7.00      -
-";
-        assert!(text.ends_with(expected), "{text}");
+    fn two_runs_differ_where_no_rounds_overlap() {
+        let run = |rates: &[f64]| {
+            report(vec![row(Part::Reading, "UDP", Side::Example, rates)])
+        };
+        let text = compare(&run(&[200.0, 220.0]), &run(&[100.0, 110.0]));
+        assert!(text.trim_end().ends_with("105        210    2.00x"), "{text}");
+        let text = compare(&run(&[105.0, 220.0]), &run(&[100.0, 110.0]));
+        assert!(text.trim_end().ends_with(" ="), "{text}");
+    }
+
+    #[test]
+    fn a_table_for_markdown_has_its_names_left_and_its_figures_right() {
+        let lines = [vec!["".into(), "a".into()], vec!["TCP".into(), "1".into()]];
+        assert_eq!(markdown(&lines), "| | a |\n| --- | --: |\n| TCP | 1 |\n");
     }
 
     #[test]
     fn a_number_has_three_digits() {
         let values = [0.0, 0.094, 1.0, 12.34, 99.96, 1234.0, 129_900.0, 1e6];
         let texts =
-            ["0", "0.094", "1.00", "12.3", "100", "1,230", "130,000", "1,000,000"];
+            ["0", "0.09", "1.00", "12.3", "100", "1,230", "130,000", "1,000,000"];
         assert_eq!(values.map(number), texts);
     }
 }

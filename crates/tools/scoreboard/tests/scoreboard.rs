@@ -17,31 +17,19 @@ fn scoreboard(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_run_of_before_is_printed_and_drawn_again() {
+fn a_run_of_before_is_printed_and_drawn_again_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().to_str().unwrap();
-    let (code, table, errors) = scoreboard(&["--draw", RUN, "--output", output]);
+    let (code, table, errors) =
+        scoreboard(&["--draw", RUN, "--compare", RUN, "--output", output]);
     assert_eq!((code, &*errors), (Some(0), ""));
-    assert!(table.contains("\nTCP, async ") && table.contains("x Python"), "{table}");
-    for file in ["scoreboard.json", "rate.svg", "delay.svg", "sizes.svg"] {
+    assert!(table.contains("\nTCP, async ") && table.contains("× Python"), "{table}");
+    assert!(table.contains("\nCompared with the run of 20"), "{table}");
+    for file in ["scoreboard.json", "index.html", "rate.svg", "delay.svg"] {
         let path = folder.path().join(file);
         assert!(fs::metadata(&path).unwrap().len() > 1000);
         assert!(table.contains(path.to_str().unwrap()), "{table}");
     }
-}
-
-#[test]
-fn a_chart_of_another_run_does_not_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let [run, chart] = ["run.json", "rate.svg"].map(|file| folder.path().join(file));
-    let mut report: serde_json::Value =
-        serde_json::from_str(&fs::read_to_string(RUN).unwrap()).unwrap();
-    report["rows"] = serde_json::json!([]);
-    fs::write(&run, report.to_string()).unwrap();
-    fs::write(&chart, "another run's").unwrap();
-    let [run, output] = [&run, folder.path()].map(|path| path.to_str().unwrap());
-    let (code, ..) = scoreboard(&["--draw", run, "--output", output]);
-    assert!(code == Some(0) && !chart.exists());
 }
 
 #[test]

@@ -20,7 +20,7 @@ const TOOLS: [(&str, &str); 6] = [
     ("WebSocket", "WebSocket"),
     ("MQTT", "MQTT QoS 0"),
     ("RabbitMQ", "RabbitMQ, confirmed"),
-    ("ZeroMQ", "ZeroMQ REQ/REP, TCP"),
+    ("ZeroMQ", "ZeroMQ REQ/REP"),
 ];
 
 /// Claim 14: UDP is faster than TCP as long as each message needs a connection. Over one
@@ -104,17 +104,18 @@ fn each_tool_of_the_last_table_has_a_measured_row() {
         let mut rows =
             deck.lines().filter(|line| line.starts_with(&format!("| {tool} |")));
         assert!(rows.any(|row| row.split('|').count() > 5), "the deck has no {tool}");
-        let measured =
-            run["rows"].as_array().unwrap().iter().find(|row| {
-                row["transport"] == transport && row["side"] == "example"
-            });
-        let row = measured.unwrap_or_else(|| panic!("{transport} was not measured"));
+        let mut rows = run["rows"].as_array().unwrap().iter();
+        let is_it = |row: &&Value| {
+            row["transport"] == transport
+                && row["side"] == "example"
+                && row["part"] == "reading"
+        };
+        let row = rows.find(is_it);
+        let row = row.unwrap_or_else(|| panic!("{transport} was not measured"));
+        let rounds = row["rounds"].as_array().unwrap();
         for figure in ["wire_bytes", "p50_us"] {
-            let median = row[figure]["median"].as_f64();
-            assert!(
-                median.is_some_and(|median| median > 0.0),
-                "{transport}: {figure}"
-            );
+            let mut figures = rounds.iter().filter_map(|round| round[figure].as_f64());
+            assert!(figures.any(|figure| figure > 0.0), "{transport}: {figure}");
         }
     }
 }

@@ -25,18 +25,6 @@ const ACK: (u16, u16) = (60, 80);
 const CONFIRM_SELECT: (u16, u16) = (85, 10);
 const CONFIRM_SELECT_OK: (u16, u16) = (85, 11);
 
-/// What a client says first.
-pub const HEADER_OF_THE_PROTOCOL: &[u8] = b"AMQP\0\0\x09\x01";
-
-/// The broker's version, which stands among the properties in its answer to that.
-pub fn version(answer: &[u8]) -> Option<String> {
-    let label = b"\x07versionS";
-    let place = answer.windows(label.len()).position(|bytes| bytes == label)?;
-    let (length, rest) = answer[place + label.len()..].split_first_chunk()?;
-    let text = rest.get(..u32::from_be_bytes(*length) as usize)?;
-    Some(String::from_utf8_lossy(text).into_owned())
-}
-
 pub struct Amqp {
     exchange: &'static str,
     routing_key: String,
@@ -108,7 +96,7 @@ impl Amqp {
 
 impl Protocol for Amqp {
     fn greeting(&self) -> Vec<u8> {
-        HEADER_OF_THE_PROTOCOL.to_vec()
+        b"AMQP\0\0\x09\x01".to_vec()
     }
 
     fn is_ready(&self) -> bool {
@@ -195,12 +183,6 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_opens_in_four_steps_and_confirms_are_a_fifth() {
-        ready(false);
-        ready(true);
-    }
-
-    #[test]
     fn a_confirm_counts_for_one_message_or_for_all_before_it() {
         let ack = |number: u8, multiple| {
             says(ACK, &[0, 0, 0, 0, 0, 0, 0, number, multiple])
@@ -209,25 +191,6 @@ mod tests {
         let acks = [ack(1, 0), ack(4, 1), ack(5, 0)].concat();
         assert_eq!(feed(&mut amqp, &acks), (5, Vec::new()));
         assert!(amqp.read(&ack(7, 0), &mut Vec::new()).is_err());
-    }
-
-    #[test]
-    fn the_brokers_version_is_found_among_its_properties() {
-        let answer = b"\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x053.9.1\x01";
-        assert_eq!(version(answer).as_deref(), Some("3.9.1"));
-        assert_eq!(version(&answer[..answer.len() - 3]), None);
-        assert_eq!(version(b"HTTP/1.1 400 Bad Request"), None);
-    }
-
-    #[test]
-    fn a_message_is_a_method_a_header_and_a_body() {
-        let mut out = Vec::new();
-        ready(false).write(&mut out);
-        let body = b"\x03\0\x01\0\0\0\x02hi\xce";
-        assert!(
-            out.starts_with(b"\x01\0\x01\0\0\0\x0e\0\x3c\0\x28\0\0\0\x05queue\0")
-        );
-        assert!(out.ends_with(body));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub mod amqp;
 pub mod echo;
 pub mod http;
+pub mod lines;
+pub mod messages;
 pub mod mqtt;
 pub mod websocket;
 pub mod zmtp;

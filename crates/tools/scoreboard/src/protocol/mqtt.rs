@@ -83,36 +83,7 @@ fn write_length(mut length: usize, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::feed;
     use super::*;
-
-    fn connected(qos: u8) -> Mqtt {
-        let mut mqtt = Mqtt::new("t", b"hi".to_vec(), qos);
-        assert!(!mqtt.is_ready());
-        assert_eq!(feed(&mut mqtt, &[CONNACK, 2, 0, 0]), (0, Vec::new()));
-        assert!(mqtt.is_ready());
-        mqtt
-    }
-
-    #[test]
-    fn a_message_carries_an_id_only_when_it_is_acknowledged() {
-        let mut out = Vec::new();
-        connected(0).write(&mut out);
-        assert_eq!(out, b"\x30\x05\0\x01thi");
-        out.clear();
-        let mut mqtt = connected(1);
-        mqtt.last_id = u16::MAX;
-        mqtt.write(&mut out);
-        assert_eq!(out, b"\x32\x07\0\x01t\0\x01hi");
-    }
-
-    #[test]
-    fn qos_1_is_done_after_one_answer_and_qos_2_after_two() {
-        assert_eq!(feed(&mut connected(1), &[PUBACK, 2, 0, 1]), (1, Vec::new()));
-        let release = vec![PUBREL, 2, 0, 1];
-        assert_eq!(feed(&mut connected(2), &[PUBREC, 2, 0, 1]), (0, release));
-        assert_eq!(feed(&mut connected(2), &[PUBCOMP, 2, 0, 1]), (1, Vec::new()));
-    }
 
     #[test]
     fn a_length_takes_as_many_bytes_as_it_needs() {

@@ -155,21 +155,6 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_waits_for_a_subscription() {
-        let mut zmtp = greeted(Kind::Pub, b"21.5");
-        assert!(!zmtp.is_ready());
-        feed(&mut zmtp, b"\0\x01\x01");
-        assert!(zmtp.is_ready());
-    }
-
-    #[test]
-    fn a_pusher_sends_the_message_alone() {
-        let mut out = Vec::new();
-        greeted(Kind::Push, b"21.5").write(&mut out);
-        assert_eq!(out, b"\0\x0421.5");
-    }
-
-    #[test]
     fn another_reply_and_what_is_no_zmtp_are_errors() {
         let mut zmtp = greeted(Kind::Req, b"21.5");
         assert!(zmtp.read(b"\0\x0421.6", &mut Vec::new()).is_err());
