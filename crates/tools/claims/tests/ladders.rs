@@ -124,6 +124,7 @@ fn short(line: &str) -> String {
     .replace(", topic home/room ", ": ")
     .replace("exchange '', ", "")
     .replace(", mandatory", "")
+    .replace("delivery-tag", "tag")
 }
 
 /// A diagram without what differs from run to run: a client's port `[54321]`, a
