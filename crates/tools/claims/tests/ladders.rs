@@ -125,6 +125,7 @@ fn short(line: &str) -> String {
     .replace("exchange '', ", "")
     .replace(", mandatory", "")
     .replace("delivery-tag", "tag")
+    .replace("channel 1, ", "")
 }
 
 /// A diagram without what differs from run to run: a client's port `[54321]`, a
@@ -244,8 +245,7 @@ fn the_diagram_of_qos_2_is_four_packets_on_each_way() {
     assert_temperature_is_drawn("2", 8);
 }
 
-/// Of a task's way the messages that are named here, without the channel, which is 1,
-/// and of a delivery only its number and whether it is another one. Before worker 2 gets
+/// Of a task's way the messages that are named here, and of a delivery only its number and whether it is another one. Before worker 2 gets
 /// the task, worker 1 was killed.
 fn way_of_a_task(lines: &[String]) -> Vec<String> {
     let is_shown = |line: &&String| {
@@ -253,7 +253,7 @@ fn way_of_a_task(lines: &[String]) -> Vec<String> {
         names.iter().any(|name| line.contains(&format!(": {name}")))
     };
     let shown = lines.iter().filter(is_shown).map(|line| {
-        let line = line.replace("channel 1, ", "").replace("channel 1 ", "");
+        let line = line.replace("channel 1 ", "");
         match line.split_once("consumer 'amq.ctag-...', ") {
             Some((start, rest)) => {
                 let end = rest.find(", exchange").or(rest.find(",..."));

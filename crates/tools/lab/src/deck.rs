@@ -11,13 +11,14 @@ pub struct Slide {
     pub title: String,
 }
 
-/// The first slide whose notes say to play this crate's demo.
-pub fn slide_of(crate_name: &str) -> Option<Slide> {
-    find(&fs::read_to_string(root().join("slides/deck.md")).ok()?, crate_name)
+/// The first slide whose notes say to play this scene, or else the demo of its crate.
+pub fn slide_of(scene: &str) -> Option<Slide> {
+    let deck = fs::read_to_string(root().join("slides/deck.md")).ok()?;
+    find(&deck, scene).or_else(|| find(&deck, scene.split('/').next()?))
 }
 
-fn find(deck: &str, crate_name: &str) -> Option<Slide> {
-    let plays = [format!("make demo-{crate_name}"), format!("lab demo {crate_name}")];
+fn find(deck: &str, scene: &str) -> Option<Slide> {
+    let plays = [format!("make demo-{scene}"), format!("lab demo {scene}")];
     let mut slide = Slide { number: 0, title: String::new() };
     let (mut is_code, mut is_note) = (false, false);
     for line in deck.lines() {
@@ -39,7 +40,7 @@ fn find(deck: &str, crate_name: &str) -> Option<Slide> {
 fn says(line: &str, words: &str) -> bool {
     line.match_indices(words).any(|(place, _)| {
         let next = line[place + words.len()..].chars().next();
-        !next.is_some_and(|next| next.is_alphanumeric() || next == '-')
+        !next.is_some_and(|next| next.is_alphanumeric() || "-/".contains(next))
     })
 }
 
@@ -50,9 +51,10 @@ mod tests {
     #[test]
     fn the_slide_that_says_to_play_a_demo_is_found_by_its_number() {
         let deck = "---\nlang: en\n---\n# Title\n## One\n```\n# no slide\n```\n\
-            `make demo-tcp-echo`\n<!-- make demo-tcp-echo-twice -->\n## Run it\n<!--\nRun `make demo-tcp-echo`.\n-->\n";
+            `make demo-tcp-echo`\n<!-- make demo-tcp-echo-twice, lab demo tcp-echo/draft -->\n## Run it\n<!--\nRun `make demo-tcp-echo`.\n-->\n";
         let slide = Slide { number: 3, title: "Run it".to_string() };
         assert_eq!(find(deck, "tcp-echo"), Some(slide));
+        assert_eq!(find(deck, "tcp-echo/draft").unwrap().number, 2);
         assert_eq!(find(deck, "udp-echo"), None);
     }
 }

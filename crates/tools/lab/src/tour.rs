@@ -213,7 +213,7 @@ impl Tour {
     fn perform(&mut self, index: usize) -> Result<(), Key> {
         let number = format!("{} of {}", index + 1, self.scenes.len());
         let scene = &self.scenes[index];
-        let slide = deck::slide_of(scene.name.split('/').next().unwrap_or_default());
+        let slide = deck::slide_of(&scene.name);
         self.screen.header(&number, scene, slide.as_ref());
         // A recording has the title, and knows of no deck.
         self.screen.record = self.records.then(Vec::new);
