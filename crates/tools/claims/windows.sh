@@ -58,6 +58,7 @@ chmod +x "$work/wine"
 # One server for all: a program that starts while the server of the last one ends fails.
 server=$(command -v wineserver || echo "$(dirname "$wine")/wineserver")
 "$server" -p
+"$wine" wineboot >/dev/null 2>&1 # Else Wine's services would hold a pipe open below.
 trap '"$server" -k' EXIT
 trap 'exit 130' HUP INT TERM
 step "Wine is ready"
