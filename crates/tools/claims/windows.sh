@@ -55,6 +55,12 @@ fi
 # The judge would run this system's cargo.
 printf '#!/bin/sh\nunset CARGO\nexec timeout 900 "%s" "$@"\n' "$wine" >"$work/wine"
 chmod +x "$work/wine"
+# One server for all: a program that starts while the server of the last one ends fails.
+server=$(command -v wineserver || echo "$(dirname "$wine")/wineserver")
+"$server" -p
+"$wine" wineboot >/dev/null 2>&1 # Else Wine's services would hold a pipe open below.
+trap '"$server" -k' EXIT
+trap 'exit 130' HUP INT TERM
 step "Wine is ready"
 
 # 3. Everything is built at once: each package alone would get other features of its

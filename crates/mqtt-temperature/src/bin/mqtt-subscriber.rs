@@ -56,7 +56,7 @@ async fn subscribe(client: &AsyncClient, arguments: &Arguments) -> Result<()> {
     for topic in &arguments.topic {
         let answer = client.subscribe(topic, arguments.qos as i32);
         if !timeout(PATIENCE, answer).await.is_ok_and(|answer| answer.is_ok()) {
-            sleep(Duration::from_millis(100)).await; // By then a loss is known.
+            sleep(Duration::from_millis(500)).await; // By then a loss is known.
             bail!("the broker accepts no subscription to '{topic}' (a bad topic?)");
         }
         println!("Subscribed to '{topic}'");
