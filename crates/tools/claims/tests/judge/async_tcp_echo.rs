@@ -52,11 +52,6 @@ pub const FIXTURES: Fixtures = Fixtures {
             ],
             &["the client counts the echoes that came when one does not"],
         ),
-        patch(
-            "async-tcp-client",
-            ["for address in &addresses {", "for address in &addresses[..1] {"],
-            &["a name is looked up and every address tried"],
-        ),
     ],
     in_python: &[python("async-tcp-server", "async_tcp_server.py", &[])],
 };

@@ -43,13 +43,13 @@ pub const FIXTURES: Fixtures = Fixtures {
             "async-udp-client",
             [
                 "Err(_elapsed) => eprintln!",
-                "Err(_elapsed) if attempt == 3 => bail!(\"too late\"),\n            Err(_elapsed) => eprintln!",
+                "Err(_elapsed) if attempt == 3 => bail!(\"no reply in 3 tries{SILENCE}\"),\n            Err(_elapsed) => eprintln!",
             ],
             &["without an answer the client tries three times and gives up"],
         ),
         patch(
             "async-udp-client",
-            ["ensure!(echo == message, ", "ensure!(echo.len() == message.len(), "],
+            ["ensure!(echo == message, ", "ensure!(true || echo == message, "],
             &["the client ignores strangers and refuses a wrong echo"],
         ),
         patch(
