@@ -618,6 +618,25 @@ fn a_payload_is_printed_whole_whatever_its_bytes_are() {
     }
 }
 
+/// Whoever may publish chooses the topic, below a `#`, and a broker may let anything pass.
+/// Hint: The topic is a peer's word too.
+/// Wiretap: --as mqtt --hex
+#[test]
+fn neither_a_topic_nor_a_payload_steers_the_terminal() {
+    let url = fake_broker(|_, request, _| {
+        let message = [&text("a\u{1b}[2J\u{9b}b")[..], b"c\x1b[2J\r"].concat();
+        match request[0] {
+            SUBSCRIBE => {
+                Some([acknowledge(request), packet(PUBLISH, &message)].concat())
+            }
+            _ => Some(acknowledge(request)),
+        }
+    });
+    let mut subscriber = start(SUBSCRIBER, &url, SLIDE, &[]);
+    let shown = subscriber.wait_for("Topic: ");
+    assert_eq!(shown, "a\u{fffd}[2J\u{fffd}b | Message: c\u{fffd}[2J\u{fffd}");
+}
+
 /// No draft: it needs an option, and a draft has none.
 /// Hint: Exit status 2 is for arguments that cannot be understood, and 1 for what
 /// fails afterwards.

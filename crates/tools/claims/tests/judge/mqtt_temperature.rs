@@ -28,7 +28,10 @@ pub const FIXTURES: Fixtures = Fixtures {
         patch(
             "mqtt-subscriber",
             ["char::is_control", "|c: char| c.is_ascii_control()"],
-            &["a payload is printed whole whatever its bytes are"],
+            &[
+                "a payload is printed whole whatever its bytes are",
+                "neither a topic nor a payload steers the terminal",
+            ],
         ),
         patch(
             "mqtt-subscriber",
