@@ -21,8 +21,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         patch(
             "rabbitmq-subscriber",
             [
-                "percent_decode_str(text).decode_utf8_lossy().into_owned()",
-                "text.to_string()",
+                "|text| percent_decode_str(text).decode_utf8_lossy().into_owned()",
+                "|text: &str| text.to_string()",
             ],
             &["the login in a url is percent decoded"],
         ),
