@@ -314,7 +314,7 @@ fn a_subscriber_tells_the_publisher_which_topic_it_wants() {
     let topic = ["--topic", "myhome/k"];
     let _subscriber =
         Program::start(SUBSCRIBER, &[&[&*endpoint], &topic[..]].concat());
-    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    let mut peer = shake_hands(accept(&listener), "PUB");
     let wanted = b"\0\x09\x01myhome/k";
     let mut told = [0; 11];
     peer.read_exact(&mut told).unwrap();
@@ -331,7 +331,7 @@ fn what_a_program_receives_cannot_steer_the_terminal() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
         let mut program = Program::start(path, &[&endpoint]);
-        let mut peer = shake_hands(listener.accept().unwrap().0, kind);
+        let mut peer = shake_hands(accept(&listener), kind);
         if path == REQUESTER {
             peer.read_exact(&mut vec![0; request(&[b"Hello, world"]).len()]).unwrap();
             peer.write_all(&[1, 0]).unwrap(); // The empty frame before a reply.
@@ -353,7 +353,7 @@ fn a_subscriber_shows_a_long_message_whole() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let mut subscriber = Program::start(SUBSCRIBER, &[&endpoint]);
-    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    let mut peer = shake_hands(accept(&listener), "PUB");
     subscriber.wait_for("Connected to ");
     let long = "x".repeat(10_000);
     // A long frame: its length has 8 bytes.
