@@ -494,7 +494,10 @@ fn a_publisher_with_a_count_ends_when_the_last_message_is_acknowledged() {
     publisher.wait_for("Publishing: ");
     let deadline = Instant::now() + PATIENCE;
     while proxy.seen().iter().filter(|(_, packet)| packet[0] == PUBACK).count() < 2 {
-        assert!(Instant::now() < deadline, "it publishes on without acknowledgements");
+        assert!(
+            Instant::now() < deadline,
+            "it publishes on without acknowledgements"
+        );
         std::thread::yield_now();
     }
     assert!(publisher.is_running());

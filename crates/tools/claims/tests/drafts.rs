@@ -82,7 +82,9 @@ fn judge(draft: &Draft) -> BTreeMap<String, bool> {
 fn command(draft: &Draft, file: &Path) -> String {
     let file = file.display();
     match &*draft.example {
-        "mqtt-temperature" => format!("sh -c '[ $# = 4 ] && exec \"$0\" \"$2\"' {file}"),
+        "mqtt-temperature" => {
+            format!("sh -c '[ $# = 4 ] && exec \"$0\" \"$2\"' {file}")
+        }
         _ => file.to_string(),
     }
 }
