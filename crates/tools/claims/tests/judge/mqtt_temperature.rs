@@ -41,14 +41,6 @@ pub const FIXTURES: Fixtures = Fixtures {
             ],
             &["a login in the url is refused and not shown"],
         ),
-        patch(
-            "mqtt-subscriber",
-            [
-                "result => result.context(format!(\"no broker at {broker} (make brokers)\"))?,",
-                "result => result?,",
-            ],
-            &["without a broker the program says so"],
-        ),
     ],
     in_python: &[
         for_lecture("mqtt-subscriber", "mqtt_subscriber.py"),
