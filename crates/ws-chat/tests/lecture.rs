@@ -5,6 +5,7 @@ mod peer;
 mod program;
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -199,13 +200,15 @@ fn a_message_goes_to_all_others_and_to_none_that_left() {
     }
     peers[3].send(CLOSE, &close_payload(1000));
     assert_eq!(peers[3].closing(), (1000, "bye".to_string()));
+    // The server ends the connection, and then the client does, as browsers do.
+    peers[3].assert_ended();
+    peers[3].tcp.shutdown(Shutdown::Write).unwrap();
     server.wait_for(&format!("Client disconnected: 127.0.0.1:{}", peers[3].port()));
     peers[0].say("two");
     peers[1].text();
     peers[2].say("three");
     // The first one's next message is this one: it never gets its own.
     assert_eq!(peers[0].text(), format!("[{}]: three", peers[2].port()));
-    peers[3].assert_ended();
 }
 
 /// Hint: Which two things does the client wait for at the same time?

@@ -583,9 +583,9 @@ fn a_listening_client_takes_no_input_and_says_goodbye_on_ctrl_c() {
     client.wait_for("Connected to server");
     let port = server.wait_for("Client connected: 127.0.0.1:");
     let mut peer = Peer::join(address);
-    peer.say("\u{1b}[2J Ol\u{e1} \u{1f600}");
+    peer.say("\u{1b}[2J\u{9b} Ol\u{e1} \u{1f600}");
     let heard = client.wait_for(&format!("[{}]: ", peer.port()));
-    assert_eq!(heard, "\u{fffd}[2J Ol\u{e1} \u{1f600}");
+    assert_eq!(heard, "\u{fffd}[2J\u{fffd} Ol\u{e1} \u{1f600}");
     client.signal("INT");
     let client = client.end();
     assert_eq!((client.code, client.errors.as_str()), (Some(0), ""));

@@ -314,7 +314,7 @@ fn a_subscriber_tells_the_publisher_which_topic_it_wants() {
     let topic = ["--topic", "myhome/k"];
     let _subscriber =
         Program::start(SUBSCRIBER, &[&[&*endpoint], &topic[..]].concat());
-    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    let mut peer = shake_hands(accept(&listener), "PUB");
     let wanted = b"\0\x09\x01myhome/k";
     let mut told = [0; 11];
     peer.read_exact(&mut told).unwrap();
@@ -324,16 +324,25 @@ fn a_subscriber_tells_the_publisher_which_topic_it_wants() {
 /// Hint: What a peer sent may hold any bytes; what would the terminal do with them?
 /// Wiretap: --as zmtp --hex
 #[test]
-fn what_a_publisher_or_a_pusher_sends_cannot_steer_the_terminal() {
-    for (path, kind) in [(SUBSCRIBER, "PUB"), (PULLER, "PUSH")] {
+fn what_a_program_receives_cannot_steer_the_terminal() {
+    let odd = b"\x01\x05\xff\x1b[2J\0\x07Ol\xc3\xa1\n\xc2\x9b";
+    let shown = "\u{fffd}\u{fffd}[2J | Ol\u{e1}\u{fffd}\u{fffd}";
+    for (path, kind) in [(SUBSCRIBER, "PUB"), (PULLER, "PUSH"), (REQUESTER, "REP")] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
         let mut program = Program::start(path, &[&endpoint]);
-        let mut peer = shake_hands(listener.accept().unwrap().0, kind);
-        program.wait_for("Connected to ");
-        peer.write_all(b"\x01\x05\xff\x1b[2J\0\x07Ol\xc3\xa1\n\xc2\x9b").unwrap();
-        let shown = "\u{fffd}\u{fffd}[2J | Ol\u{e1}\u{fffd}\u{fffd}";
-        assert_eq!(program.wait_for("Received: "), shown);
+        let mut peer = shake_hands(accept(&listener), kind);
+        if path == REQUESTER {
+            peer.read_exact(&mut vec![0; request(&[b"Hello, world"]).len()]).unwrap();
+            peer.write_all(&[1, 0]).unwrap(); // The empty frame before a reply.
+        } else {
+            program.wait_for("Connected to ");
+        }
+        peer.write_all(odd).unwrap();
+        program.wait_for(&format!(
+            "{}: {shown}",
+            if path == REQUESTER { "Received reply 1" } else { "Received" }
+        ));
     }
 }
 
@@ -344,7 +353,7 @@ fn a_subscriber_shows_a_long_message_whole() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     let mut subscriber = Program::start(SUBSCRIBER, &[&endpoint]);
-    let mut peer = shake_hands(listener.accept().unwrap().0, "PUB");
+    let mut peer = shake_hands(accept(&listener), "PUB");
     subscriber.wait_for("Connected to ");
     let long = "x".repeat(10_000);
     // A long frame: its length has 8 bytes.
@@ -470,6 +479,8 @@ fn a_puller_hangs_up_on_a_pusher_that_sends_garbage_and_connects_again() {
         matches!(hung_up, Ok(0) | Err(ErrorKind::ConnectionReset)),
         "{hung_up:?}"
     );
+    // A pusher that hangs up while it shakes hands is tried again as well.
+    drop(accept(&listener));
     let mut next = shake_hands(accept(&listener), "PUSH");
     next.write_all(b"\x01\x03two\0\x06frames").unwrap();
     let puller = puller.end();

@@ -77,11 +77,14 @@ fn judge(draft: &Draft) -> BTreeMap<String, bool> {
 }
 
 /// How the tests start a draft, which is told the address and nothing else. A program of
-/// MQTT is told `--broker URL --topic TOPIC`: the draft gets the second word of that.
+/// MQTT is told `--broker URL --topic TOPIC`: the draft gets the second word of that, and
+/// with more options it is not even started.
 fn command(draft: &Draft, file: &Path) -> String {
     let file = file.display();
     match &*draft.example {
-        "mqtt-temperature" => format!("sh -c 'exec \"$0\" \"$2\"' {file}"),
+        "mqtt-temperature" => {
+            format!("sh -c '[ $# = 4 ] && exec \"$0\" \"$2\"' {file}")
+        }
         _ => file.to_string(),
     }
 }

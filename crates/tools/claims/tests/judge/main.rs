@@ -105,14 +105,18 @@ fn copy(example: &str) -> PathBuf {
     let copy = root().join("target/mutants").join(example);
     fs::create_dir_all(copy.join("src/bin")).unwrap();
     let original = root().join("crates").join(example);
+    for folder in ["", "src/bin"] {
+        for file in fs::read_dir(original.join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            if path.is_file() {
+                let to = copy.join(folder).join(path.file_name().unwrap());
+                fs::copy(&path, to).unwrap();
+            }
+        }
+    }
     let manifest = read(&original.join("Cargo.toml")) + "\n[workspace]\n";
     fs::write(copy.join("Cargo.toml"), manifest).unwrap();
     fs::copy(root().join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
-    for file in fs::read_dir(original.join("src/bin")).unwrap() {
-        let path = file.unwrap().path();
-        let to = copy.join("src/bin").join(path.file_name().unwrap());
-        fs::copy(&path, to).unwrap();
-    }
     copy
 }
 

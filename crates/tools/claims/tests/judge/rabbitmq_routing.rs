@@ -21,10 +21,13 @@ pub const FIXTURES: Fixtures = Fixtures {
         patch(
             "rabbitmq-subscriber",
             [
-                "percent_decode_str(text).decode_utf8_lossy().into_owned()",
-                "text.to_string()",
+                "|text| percent_decode_str(text).decode_utf8_lossy().into_owned()",
+                "|text: &str| text.to_string()",
             ],
-            &["the login in a url is percent decoded"],
+            &[
+                "a wrong password and a missing vhost are clear errors",
+                "the login in a url is percent decoded",
+            ],
         ),
         patch(
             "rabbitmq-publisher",
