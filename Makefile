@@ -12,7 +12,7 @@ INSTALL := sh crates/tools/brokers/install.sh
 # What the examples of MQTT and RabbitMQ need, and what all tests need.
 MQTT := cc cmake mosquitto
 AMQP := cc rabbitmq-server
-TEST := $(MQTT) $(AMQP) mosquitto_pub python3 nc curl tshark chromium
+TEST := $(MQTT) $(AMQP) mosquitto_pub libzmq python3 nc curl tshark chromium
 
 # Unless it is 0 or no.
 WIRE_OPTION := $(if $(filter-out 0 no,$(WIRE)),--wire)
@@ -134,7 +134,7 @@ offline-check: rust ## Try that archive where there is no network (minutes; ARGS
 
 bench: rust ## Measure every transport beside Python and C (15 minutes; ARGS=--quick: one)
 	@$(INSTALL) $(MQTT) $(AMQP)
-	@$(INSTALL) python3 || true
+	@$(INSTALL) python3 libzmq || true
 	cargo run --release -p scoreboard -- $(ARGS)
 
 # Marp, the deck's tool, and its theme: slides/marp.config.mjs.

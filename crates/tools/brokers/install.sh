@@ -20,6 +20,8 @@ is_here() {
         # Debian has the part of it that makes virtual environments in another package.
         python3) python3 -c 'import ensurepip' 2>/dev/null ;;
         node) command -v node >/dev/null && command -v npm >/dev/null ;;
+        # A library, which programs in C are compiled with.
+        libzmq) echo '#include <zmq.h>' | cc -E - >/dev/null 2>&1 ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }
@@ -37,6 +39,9 @@ package() {
         apt-get:python3) echo python3 python3-venv ;;
         apt-get:cc) echo gcc libc6-dev ;;
         *:cc) echo gcc ;;
+        apt-get:libzmq) echo libzmq3-dev ;;
+        dnf:libzmq) echo zeromq-devel ;;
+        *:libzmq) echo zeromq ;;
         apt-get:nc) echo netcat-openbsd ;;
         dnf:nc) echo nmap-ncat ;;
         pacman:nc) echo openbsd-netcat ;;
@@ -62,6 +67,7 @@ packages() {
 tests_with() {
     case $1 in
         cc | cmake) echo crates/mqtt-temperature/tests/*.rs && return ;;
+        libzmq) echo crates/tools/scoreboard/tests/limits.rs && return ;;
         mosquitto) names='Kind::Mosquitto|MQTT_URL' ;;
         rabbitmq-server) names='Kind::RabbitMq|AMQP_URL' ;;
         python3) names='start_python|python::environment' ;;
@@ -216,7 +222,7 @@ if [ "$manager" = apt-get ]; then
     some=
     for program in $missing; do
         case $program in
-            cc | python3 | node | chromium) ;; # They need more than a folder.
+            cc | libzmq | python3 | node | chromium) ;; # They need more than a folder.
             *) some="$some $program" ;;
         esac
     done

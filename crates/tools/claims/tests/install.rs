@@ -173,3 +173,18 @@ fn a_program_that_no_package_has_is_not_taken_for_the_one_before_it() {
     assert!(house.path("target/tools/bin/a-server").exists());
     assert!(!house.path("target/tools/bin/another").exists());
 }
+
+#[test]
+fn a_library_is_missing_until_the_compiler_finds_its_header() {
+    let house = House::new();
+    house.has("apt-get", "");
+    house.has("cc", "false");
+    let output = house.install(&["--report", "libzmq"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report = "Missing: libzmq. These tests need it: \
+        crates/tools/scoreboard/tests/limits.rs\n";
+    assert_eq!(text(&output), report);
+    house.has("cc", "grep -q 'include <zmq.h>'");
+    let output = house.install(&["--report", "libzmq"]).output().unwrap();
+    assert_eq!((output.status.code(), &*text(&output)), (Some(0), ""));
+}
