@@ -160,7 +160,7 @@ timeout 900 "$wine" "$programs/lab.exe" demo $scenes </dev/null >"$work/scenes.t
 sed -n '/^Played /,$p' "$work/scenes.txt"
 
 count() { grep -cE "$1" "$log" || true; }
-started=$(count '^ +Running ')
+started=$(count '^ +(Running|Doc-tests) ')
 well=$(count '^test result: ok')
 step "$(count '^test .* ok$') tests passed, $(count '^test .* FAILED$') failed;" \
     "$well of $started files of tests went well"
