@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use nix::pty::{Winsize, openpty};
+use rustix::io::{FdFlags, fcntl_setfd};
 use vt100::{Color, Parser};
 
 const LAB: &str = env!("CARGO_BIN_EXE_lab");
@@ -39,6 +40,8 @@ impl Terminal {
         let size =
             Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).unwrap();
+        // Else it would keep its own terminal open, and outlive a test that is killed.
+        fcntl_setfd(&pair.master, FdFlags::CLOEXEC).unwrap();
         let slave = File::from(pair.slave);
         let mut command = Command::new(LAB);
         command.args(arguments);
