@@ -83,7 +83,7 @@ pub fn resident_kib(process: u32) -> Result<f64> {
 
 /// The bytes of all IP packets that have crossed the loopback so far.
 pub fn loopback_bytes() -> Result<f64> {
-    let devices = fs::read_to_string("/proc/net/dev")?;
+    let devices = fs::read_to_string("/proc/thread-self/net/dev")?;
     first_number(&devices, "lo:").context("no loopback")
 }
 
@@ -117,6 +117,8 @@ fn first_number(text: &str, label: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::UdpSocket;
+    use std::thread;
 
     #[test]
     fn server_and_load_never_share_a_core() {
@@ -139,6 +141,21 @@ mod tests {
         assert_eq!(first_number("VmRSS:\t  6124 kB\n", "VmRSS:"), Some(6124.0));
         assert_eq!(first_number(table, "wlan0:"), None);
         assert_eq!(first_number("lo: many", "lo:"), None);
+    }
+
+    /// Where that may be done. In any case the bytes are those of IP packets.
+    #[test]
+    fn a_loopback_of_our_own_carries_nothing_of_others() {
+        let counted = thread::spawn(|| {
+            let is_own = own_loopback().unwrap();
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let before = loopback_bytes().unwrap();
+            socket.send_to(&[0; 64], socket.local_addr().unwrap()).unwrap();
+            socket.recv(&mut [0; 64]).unwrap();
+            (is_own, loopback_bytes().unwrap() - before)
+        });
+        let (is_own, bytes) = counted.join().unwrap();
+        assert!(bytes == 64.0 + 8.0 + 20.0 || !is_own && bytes > 92.0, "{bytes}");
     }
 
     #[test]

@@ -104,7 +104,10 @@ impl Bench {
         let complaints = it.program.complaints();
         // The program first: of its clients' end it would have much to say.
         drop(it.program);
-        measured.with_context(|| format!("cannot measure ({complaints})"))
+        measured.with_context(|| match &*complaints {
+            "" => "cannot measure".to_string(),
+            complaints => format!("cannot measure; it says: {complaints}"),
+        })
     }
 
     fn set_up(&mut self, case: &Case, it: &Program) -> Result<Setting> {
@@ -392,7 +395,6 @@ impl Setting {
         let listeners =
             if case.transport.how == How::Chat { case.clients - 1 } else { 1 };
         let messages = delays.len() as f64 * listeners as f64;
-        ensure!(messages > 0.0, "not one message in {elapsed:?}");
         round.insert(What::PerSecond, messages / elapsed.as_secs_f64());
         let parts = [What::CpuUs, What::LoadCpuUs, What::BrokerCpuUs];
         let measured = if self.broker.is_some() { 3 } else { 2 };

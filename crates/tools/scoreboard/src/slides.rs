@@ -27,6 +27,9 @@ const TOOLS_HEAD: &str = "| bytes | delay |";
 /// Where the README's table of the limits begins and ends.
 const MARKS: [&str; 2] = ["<!-- of the committed run -->\n", "<!-- end -->"];
 
+/// The load average above which something else than the run was going on.
+const BUSY: f64 = 3.0;
+
 /// Makes a run the one that the slides show.
 pub fn show(report: &Report, root: &Path) -> Result<()> {
     let folder = root.join(FOLDER);
@@ -57,7 +60,7 @@ fn deck(old: &str, report: &Report) -> Result<String> {
             line.starts_with(&format!("| {} |", table[0][0]))
         };
         if let (Some((_, file)), Some(chart)) = (file, chart) {
-            new += &format!("![{}](scoreboard/{file}\n", chart.says);
+            new += &format!("![{}{}](scoreboard/{file}\n", chart.says, note(report));
             found += 1;
         } else if let Some(table) = tables.iter().find(is_same) {
             new += &markdown(table);
@@ -101,13 +104,25 @@ fn tool(line: &str, report: &Report) -> String {
     }
 }
 
+/// What has to be said of a run that was not a whole one, or not taken in peace.
+fn note(report: &Report) -> String {
+    let load = report.plan.load.iter().copied().fold(0.0, f64::max);
+    match report.plan.quick || load > BUSY {
+        true => {
+            format!(" Not yet a full run on a quiet machine: load average {load:.1}.")
+        }
+        false => String::new(),
+    }
+}
+
 fn readme(old: &str, report: &Report) -> Result<String> {
     let (before, rest) =
         old.split_once(MARKS[0]).context("no table in the README")?;
     let (_, after) =
         rest.split_once(MARKS[1]).context("no end of the README's table")?;
-    let table = markdown(&of_limits(report));
-    Ok(format!("{before}{}\n{table}\n{}{after}", MARKS[0], MARKS[1]))
+    let (date, table) = (&report.machine.date, markdown(&of_limits(report)));
+    let said = format!("Measured on {date}.{}\n\n{table}", note(report));
+    Ok(format!("{before}{}\n{said}\n{}{after}", MARKS[0], MARKS[1]))
 }
 
 #[cfg(test)]
@@ -155,7 +170,6 @@ mod tests {
         let measured =
             report.part(Part::Reading).filter(|it| it.example.failed.is_none());
         assert_eq!(measured.count(), crate::rows::TRANSPORTS.len());
-        assert_eq!(SIDES.len(), 3);
     }
 
     #[test]
