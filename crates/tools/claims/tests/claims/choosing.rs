@@ -114,7 +114,8 @@ fn each_tool_of_the_last_table_has_a_measured_row() {
         let row = row.unwrap_or_else(|| panic!("{transport} was not measured"));
         let rounds = row["rounds"].as_array().unwrap();
         for figure in ["wire_bytes", "p50_us"] {
-            let mut figures = rounds.iter().filter_map(|round| round[figure].as_f64());
+            let mut figures =
+                rounds.iter().filter_map(|round| round[figure].as_f64());
             assert!(figures.any(|figure| figure > 0.0), "{transport}: {figure}");
         }
     }
