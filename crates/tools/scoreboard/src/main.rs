@@ -257,10 +257,6 @@ mod tests {
         programs
     });
 
-    fn plan() -> Plan {
-        Plan { quick: true, rate: 500, window_ms: 20, ..Plan::default() }
-    }
-
     fn run(is_meant: impl FnMut(&Case) -> bool) -> Run {
         let cases = cases(true, "").into_iter().filter(is_meant).collect();
         let plan = Plan { quick: true, rate: 500, window_ms: 20, ..Plan::default() };
