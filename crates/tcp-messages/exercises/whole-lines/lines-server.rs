@@ -18,6 +18,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 fn main() -> Result<()> {
     let Arguments { address } = Arguments::parse();
+    rlimit::increase_nofile_limit(1100)?; // Each client is an open file.
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}"))?;
     SockRef::from(&listener).listen(4096)?; // Room for a rush of clients.

@@ -199,7 +199,7 @@ fn a_class_talks_whatever_a_slow_and_a_vanished_phone_do() {
         // The page of this very server may join, and no other.
         assert_eq!(join_from(&format!("http://{ADDRESS}")).0, "HTTP/1.1 101");
         assert_eq!(join_from("http://10.77.0.99").0, "HTTP/1.1 403");
-        lecturer.wait_for("Refused origin http://10.77.0.99");
+        lecturer.wait_for("--allow-origin http://10.77.0.99");
         lecturer.wait_for("Client connected: 10.77.0.1:");
         lecturer.press("\u{3}");
         lecturer.wait_for("The chat has ended. 5 took part, at most 4 at once.");

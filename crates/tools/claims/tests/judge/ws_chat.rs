@@ -36,7 +36,10 @@ pub const FIXTURES: Fixtures = Fixtures {
         patch(
             "ws-server",
             ["timeout(CLIENT_TIMEOUT, http.with_upgrades())", "http.with_upgrades()"],
-            &["a client that never ends its request is closed"],
+            &[
+                "a client that never ends its request is closed",
+                "the page needs no library and no other host",
+            ],
         ),
         patch(
             "ws-server",
