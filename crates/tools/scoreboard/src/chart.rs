@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::report::{Figure, Part, Report, Row, SIDES, Side, Three, What};
-use crate::rows::TRANSPORTS;
+use crate::rows::transport;
 use crate::table::{grouped, number};
 
 /// The deck's colours and fonts; a slide is 1280 by 720.
@@ -16,7 +16,7 @@ pub const THEME: &str = include_str!("../../../../slides/theme.css");
 const SIZE: (u32, u32) = (1184, 544);
 const LEGEND: i32 = 34;
 /// Pixels on the slide. The backend divides the size by 1.24.
-const TEXT: i32 = 24;
+pub const TEXT: i32 = 24;
 const FONT: (&str, f64) = ("'Source Sans 3', sans-serif", TEXT as f64 * 1.24);
 /// What the names of the lanes take.
 const NAMES: u32 = 300;
@@ -36,78 +36,65 @@ struct Lanes {
     axis: &'static str,
     note: &'static str,
     part: Part,
-    is_shown: fn(&Row) -> bool,
-    name: fn(&Row) -> String,
     what: What,
     /// What the alternative text calls a figure.
     unit: &'static str,
 }
 
-const ROUNDS: &str = "bar: spread of the rounds";
+const SPREAD: &str = "bar: spread of the rounds";
+const QUANTILES: &str = "mark: median; end of the bar: 99 %";
+
+/// A chart of messages per second.
+const fn rates(file: &'static str, part: Part) -> Lanes {
+    let unit = "messages per second";
+    Lanes { file, axis: unit, note: SPREAD, part, what: What::PerSecond, unit }
+}
 
 const CHARTS: [Lanes; 5] = [
-    Lanes {
-        file: "rate.svg",
-        axis: "messages per second",
-        note: ROUNDS,
-        part: Part::Reading,
-        is_shown: in_charts,
-        name: |row| row.transport.clone(),
-        what: What::PerSecond,
-        unit: "messages per second",
-    },
+    rates("rate.svg", Part::Reading),
     Lanes {
         file: "delay.svg",
         axis: "delay of a message in µs",
-        note: "mark: median; end of the bar: 99 %",
+        note: QUANTILES,
         part: Part::Reading,
-        is_shown: in_charts,
-        name: |row| row.transport.clone(),
         what: What::P50Us,
         unit: "µs of median delay",
     },
     Lanes {
         file: "memory.svg",
         axis: "KiB of memory per idle client",
-        note: ROUNDS,
+        note: SPREAD,
         part: Part::Idle,
-        is_shown: |row| row.clients > 1 && in_charts(row),
-        name: with_clients,
         what: What::ClientKib,
         unit: "KiB per idle client",
     },
-    Lanes {
-        file: "clients.svg",
-        axis: "messages per second",
-        note: ROUNDS,
-        part: Part::Clients,
-        is_shown: |_| true,
-        name: with_clients,
-        what: What::PerSecond,
-        unit: "messages per second",
-    },
-    Lanes {
-        file: "sizes.svg",
-        axis: "messages per second",
-        note: ROUNDS,
-        part: Part::Sizes,
-        is_shown: |_| true,
-        name: |row| format!("{}, {} KiB", row.transport, row.bytes / 1024),
-        what: What::PerSecond,
-        unit: "messages per second",
-    },
+    rates("clients.svg", Part::Clients),
+    rates("sizes.svg", Part::Sizes),
 ];
 
-fn in_charts(row: &Row) -> bool {
-    TRANSPORTS.iter().any(|it| it.name == row.transport && it.in_charts)
+/// Whether a chart has room for the row: one of all transports has not for each.
+fn is_shown(row: &Row) -> bool {
+    let only_in_tables =
+        transport(&row.transport).is_some_and(|it| it.only_in_tables);
+    match row.part {
+        Part::Reading => !only_in_tables,
+        Part::Idle => row.clients > 1 && !only_in_tables,
+        Part::Clients | Part::Sizes => true,
+    }
 }
 
-/// A broker keeps its silent clients, and not the example.
-fn with_clients(row: &Row) -> String {
-    let transport = TRANSPORTS.iter().find(|it| it.name == row.transport);
-    let is_broker = transport.is_some_and(|it| it.broker().is_some());
-    let name = if is_broker { &row.program } else { &row.transport };
-    format!("{name}, {}", grouped(row.clients as f64))
+/// The name of a lane. A broker keeps its silent clients, and not the example.
+fn name(row: &Row) -> String {
+    let Row { transport: name, clients, bytes, .. } = row;
+    let is_broker = transport(name).is_some_and(|it| it.broker().is_some());
+    match row.part {
+        Part::Reading => name.clone(),
+        Part::Sizes => format!("{name}, {} KiB", bytes / 1024),
+        Part::Idle if is_broker => {
+            format!("{}, {}", row.program, grouped(*clients as f64))
+        }
+        Part::Idle | Part::Clients => format!("{name}, {}", grouped(*clients as f64)),
+    }
 }
 
 /// All charts for which there are figures.
@@ -116,9 +103,7 @@ pub fn draw(report: &Report) -> Result<Vec<Chart>> {
     for chart in &CHARTS {
         let rows: Vec<Three> = report
             .part(chart.part)
-            .filter(|it| {
-                (chart.is_shown)(it.example) && chart.bar(it.example).is_some()
-            })
+            .filter(|it| is_shown(it.example) && chart.bar(it.example).is_some())
             .collect();
         if !rows.is_empty() {
             let svg = chart.draw(&rows).with_context(|| chart.file)?;
@@ -148,11 +133,11 @@ impl Lanes {
         let (low, high) = spread.context("nothing to draw")?;
         let lanes = rows.len();
         // The first row stands at the top, where an axis has its greatest value.
-        let name =
-            |y: &f64| match rows.get(lanes.wrapping_sub(y.round() as usize + 1)) {
-                Some(three) if y.fract() == 0.0 => (self.name)(three.example),
-                _ => String::new(),
-            };
+        let label = |y: &f64| {
+            let row = rows.get(lanes.wrapping_sub(y.round() as usize + 1));
+            let row = row.filter(|_| y.fract() == 0.0);
+            row.map_or(String::new(), |three| name(three.example))
+        };
         let mut text = String::new();
         let whole = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         let (top, below) = whole.split_vertically(LEGEND);
@@ -167,7 +152,7 @@ impl Lanes {
             )?;
         plot.configure_mesh()
             .y_labels(lanes + 1)
-            .y_label_formatter(&name)
+            .y_label_formatter(&label)
             .x_label_formatter(&|value| tick(*value))
             .x_desc(self.axis)
             .label_style(FONT.into_font().color(&colour("ink")))
@@ -183,8 +168,9 @@ impl Lanes {
                 else {
                     continue;
                 };
-                let y = (lanes - 1 - lane) as f64 + side.track();
-                let line = side.colour().stroke_width(3);
+                let (colour, track) = side.look();
+                let y = (lanes - 1 - lane) as f64 + track;
+                let line = colour.stroke_width(3);
                 plot.draw_series([PathElement::new([(from, y), (to, y)], line)])?;
                 let (x, y) = plot.backend_coord(&(at, y));
                 side.mark(&below, (x, y - LEGEND))?;
@@ -199,67 +185,39 @@ impl Lanes {
     fn says(&self, rows: &[Three]) -> String {
         let figure =
             |three: &Three| self.bar(three.example).map_or(0.0, |bar| bar[1]);
-        let mut sorted: Vec<(f64, String)> = rows
-            .iter()
-            .map(|three| (figure(three), (self.name)(three.example)))
-            .collect();
-        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let [(least, first), .., (most, last)] = &sorted[..] else {
-            return format!(
-                "{}: {} {}.",
-                sorted[0].1,
-                number(sorted[0].0),
-                self.unit
-            );
-        };
+        let mut sorted: Vec<&Three> = rows.iter().collect();
+        sorted.sort_by(|a, b| figure(a).total_cmp(&figure(b)));
+        let of = |three: &Three| (number(figure(three)), name(three.example));
+        let ((least, first), (most, last)) =
+            (of(sorted[0]), of(sorted[rows.len() - 1]));
+        let unit = self.unit;
         let mut says = format!(
-            "The examples in Rust: from {} {} ({first}) to {} ({last}).",
-            number(*least),
-            self.unit,
-            number(*most),
+            "The examples in Rust: from {least} {unit} ({first}) to {most} ({last})."
         );
         if self.what == What::PerSecond {
-            let ratios = |side: Side| {
-                let each = rows.iter().filter_map(move |three| {
-                    let ratio =
-                        three.example.ratio(three.side(side)?, What::PerSecond);
-                    ratio.median().map(|median| (median, ratio.is_difference()))
-                });
-                each.collect::<Vec<(f64, bool)>>()
+            let is_ahead = |three: &&Three| {
+                let python = three.side(Side::Python);
+                let ratio =
+                    python.map(|python| three.example.ratio(python, self.what));
+                let ahead =
+                    |it: Figure| it.is_difference() && it.median() > Some(1.0);
+                ratio.is_some_and(ahead)
             };
-            let pythons = ratios(Side::Python);
-            let faster =
-                pythons.iter().filter(|(median, differs)| *differs && *median > 1.0);
-            says += &format!(
-                " They are ahead of Python in {} of {} rows.",
-                faster.count(),
-                pythons.len()
-            );
-            let limits = ratios(Side::Limit).into_iter().map(|(median, _)| median);
-            if let Some((least, most)) = Figure::of(limits.collect()).spread() {
-                let (least, most) = (number(least), number(most));
-                says += &format!(" They reach {least} to {most} of the limit.");
-            }
+            let ahead = rows.iter().filter(is_ahead).count();
+            let all = rows.len();
+            says += &format!(" In {ahead} of {all} rows they are ahead of Python.");
         }
         says
     }
 }
 
 impl Side {
-    fn colour(self) -> RGBColor {
-        colour(match self {
-            Side::Example => "accent",
-            Side::Python => "python",
-            Side::Limit => "muted",
-        })
-    }
-
-    /// How far from the middle of its lane a side stands.
-    fn track(self) -> f64 {
+    /// Its colour, and how far from the middle of its lane it stands.
+    fn look(self) -> (RGBColor, f64) {
         match self {
-            Side::Example => 0.2,
-            Side::Python => -0.2,
-            Side::Limit => 0.0,
+            Side::Example => (colour("accent"), 0.2),
+            Side::Python => (colour("python"), -0.2),
+            Side::Limit => (colour("muted"), 0.0),
         }
     }
 
@@ -267,12 +225,13 @@ impl Side {
     fn mark(self, area: &Area, (x, y): (i32, i32)) -> Result<()> {
         let square = [(x - 6, y - 6), (x + 6, y + 6)];
         let upright = [(x, y - 13), (x, y + 13)];
-        let fill = self.colour().filled();
+        let colour = self.look().0;
+        let fill = colour.filled();
         match self {
             Side::Example => area.draw(&Circle::new((x, y), 7, fill))?,
             Side::Python => area.draw(&Rectangle::new(square, fill))?,
             Side::Limit => {
-                area.draw(&PathElement::new(upright, self.colour().stroke_width(4)))?
+                area.draw(&PathElement::new(upright, colour.stroke_width(4)))?
             }
         }
         Ok(())
@@ -310,46 +269,5 @@ fn tick(value: f64) -> String {
         true if ten < 1.0 => ten.to_string(),
         true => grouped(ten),
         false => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::tests::{report, row};
-    use crate::table::tests::full;
-
-    #[test]
-    fn what_was_not_measured_is_not_drawn() {
-        let files = |report: &Report| -> Vec<&str> {
-            draw(report).unwrap().into_iter().map(|chart| chart.file).collect()
-        };
-        assert!(files(&report(Vec::new())).is_empty());
-        let rates =
-            vec![row(Part::Reading, "TCP, async", Side::Example, &[5.0, 7.0])];
-        assert_eq!(files(&report(rates)), ["rate.svg", "delay.svg"]);
-        let mut all = full();
-        all.rows.iter_mut().for_each(|row| row.clients = 1000);
-        assert_eq!(files(&all).len(), 5);
-    }
-
-    #[test]
-    fn every_text_is_legible_and_the_marks_have_colours_of_the_theme() {
-        for Chart { svg, says, .. } in draw(&full()).unwrap() {
-            let texts: Vec<&str> =
-                svg.lines().filter(|line| line.starts_with("<text")).collect();
-            assert!(texts.len() > 4 && says.len() > 20, "{says}");
-            for text in texts {
-                assert!(text.contains(&format!("font-size=\"{TEXT}\"")), "{text}");
-            }
-            assert!(svg.contains("fill=\"#A8380B\""), "no mark of the example");
-        }
-    }
-
-    #[test]
-    fn a_chart_says_its_result() {
-        let says = draw(&full()).unwrap().remove(0).says;
-        let expected = "TCP, async: 16,500 messages per second.";
-        assert!(says.starts_with(expected), "{says}");
     }
 }

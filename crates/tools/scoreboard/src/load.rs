@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind::Interrupted, ErrorKind::WouldBlock, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-use std::{fs::File, mem, net::SocketAddr};
+use std::{fs::File, net::SocketAddr};
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
@@ -36,15 +36,13 @@ pub struct Load {
     lanes: Vec<Lane>,
     /// A lane stands here once for each further message that it may have under way.
     free: VecDeque<usize>,
-    /// When each message that has arrived was due, until somebody asks.
-    arrived: Vec<Instant>,
+    /// Of what has arrived since the load began to send this way.
+    delays: Delays,
     last_arrival: Instant,
     /// The longest silence before the server is given up.
-    patience: Duration,
+    pub patience: Duration,
     /// How often a client came anew.
     visits: u8,
-    /// Of the last events: lane, listener, and how many messages it has got.
-    heard: Vec<(usize, Option<usize>, usize)>,
 }
 
 /// A socket, or the pipe of a program's output; its place in the list is its token.
@@ -106,11 +104,10 @@ impl Load {
             connections: Vec::new(),
             lanes: Vec::new(),
             free: VecDeque::new(),
-            arrived: Vec::new(),
+            delays: Histogram::new_with_bounds(1, 60_000_000, 3)?,
             last_arrival: Instant::now(),
             patience: PATIENCE,
             visits: 0,
-            heard: Vec::new(),
         })
     }
 
@@ -214,7 +211,7 @@ impl Load {
         let gap = Duration::from_secs(1) / per_second;
         let start = Instant::now();
         let (mut due, end) = (start, start + time);
-        let mut delays = delays()?;
+        self.delays.reset();
         while due < end || !self.is_idle() {
             while due < end && due <= Instant::now() {
                 let Some(lane) = self.free.pop_front() else { break };
@@ -223,32 +220,22 @@ impl Load {
             }
             // Without waiting: the kernel's clock for it is too coarse.
             self.step(Duration::ZERO)?;
-            self.collect(&mut delays)?;
         }
-        Ok(delays)
+        Ok(self.delays.clone())
     }
 
     /// Sends the next message whenever one has arrived; returns the delays of what
     /// arrived in this time, one at least, and how long it really was.
     pub fn at_full_speed(&mut self, time: Duration) -> Result<(Delays, Duration)> {
         let start = Instant::now();
-        let mut delays = delays()?;
-        while start.elapsed() < time || delays.is_empty() {
+        self.delays.reset();
+        while start.elapsed() < time || self.delays.is_empty() {
             while let Some(lane) = self.free.pop_front() {
                 self.send(lane, Instant::now())?;
             }
             self.step(WAIT)?;
-            self.collect(&mut delays)?;
         }
-        Ok((delays, start.elapsed()))
-    }
-
-    /// Lets each client ask once.
-    pub fn once_each(&mut self) -> Result<()> {
-        for lane in 0..self.lanes.len() {
-            self.send(lane, Instant::now())?;
-        }
-        self.drain()
+        Ok((self.delays.clone(), start.elapsed()))
     }
 
     /// Waits for what is under way.
@@ -256,20 +243,11 @@ impl Load {
         while !self.is_idle() {
             self.step(WAIT)?;
         }
-        self.arrived.clear();
         Ok(())
     }
 
     fn is_idle(&self) -> bool {
         self.lanes.iter().all(|lane| lane.under_way.is_empty())
-    }
-
-    fn collect(&mut self, delays: &mut Delays) -> Result<()> {
-        let now = Instant::now();
-        for due in self.arrived.drain(..) {
-            delays.record(now.duration_since(due).as_micros().max(1) as u64)?;
-        }
-        Ok(())
     }
 
     fn send(&mut self, lane: usize, due: Instant) -> Result<()> {
@@ -294,47 +272,38 @@ impl Load {
             Err(error) if error.kind() == Interrupted => return Ok(()),
             result => result?,
         }
-        let mut heard = mem::take(&mut self.heard);
         for event in &self.events {
             let connection = &mut self.connections[event.token().0];
             connection.flush()?;
             let messages = connection.receive(&mut self.buffer)?;
-            heard.push((connection.lane, connection.listener, messages));
-        }
-        for (lane, listener, messages) in heard.drain(..) {
+            let Some(listener) = connection.listener else { continue };
             for _ in 0..messages {
-                self.deliver(lane, listener)?;
+                let arrived = self.lanes[connection.lane].hear(listener)?;
+                let Some(due) = arrived else { continue };
+                self.last_arrival = Instant::now();
+                let delay = self.last_arrival.duration_since(due).as_micros();
+                self.delays.record(delay.max(1) as u64)?;
+                self.free.push_back(connection.lane);
             }
         }
-        self.heard = heard;
         let (silence, patience) = (self.last_arrival.elapsed(), self.patience);
         ensure!(silence < patience || self.is_idle(), "no message for {patience:?}");
         Ok(())
     }
-
-    /// A listener has got the next message of a lane.
-    fn deliver(&mut self, lane: usize, listener: Option<usize>) -> Result<()> {
-        let (Some(listener), Some(found)) = (listener, self.lanes.get_mut(lane))
-        else {
-            return Ok(());
-        };
-        let place = (found.heard[listener] - found.first) as usize;
-        found.heard[listener] += 1;
-        let message = found.under_way.get_mut(place);
-        message.context("a message came that was not sent")?.1 -= 1;
-        if let Some((due, 0)) = found.under_way.front() {
-            self.arrived.push(*due);
-            self.free.push_back(lane);
-            self.last_arrival = Instant::now();
-            found.first += 1;
-            found.under_way.pop_front();
-        }
-        Ok(())
-    }
 }
 
-fn delays() -> Result<Delays> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+impl Lane {
+    /// A listener has got its next message. Returns when the oldest one was due, if now
+    /// all have got that.
+    fn hear(&mut self, listener: usize) -> Result<Option<Instant>> {
+        let place = (self.heard[listener] - self.first) as usize;
+        self.heard[listener] += 1;
+        let message = self.under_way.get_mut(place);
+        message.context("a message came that was not sent")?.1 -= 1;
+        let Some((_, 0)) = self.under_way.front() else { return Ok(None) };
+        self.first += 1;
+        Ok(self.under_way.pop_front().map(|(due, _)| due))
+    }
 }
 
 impl Connection {
@@ -360,11 +329,11 @@ impl Connection {
                 Err(error) if error.kind() == WouldBlock => return Ok(messages),
                 Err(error) => return Err(error).context("cannot receive"),
             }
-            while let Some(taken) =
+            while let Some((bytes, arrived)) =
                 self.protocol.read(&self.input, &mut self.output)?
             {
-                self.input.drain(..taken.bytes);
-                messages += taken.messages;
+                self.input.drain(..bytes);
+                messages += arrived;
             }
             self.flush()?;
             if messages > 0 && self.anew.is_some() {
@@ -372,147 +341,5 @@ impl Connection {
                 return Ok(messages);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::echo::Echo;
-    use socket2::Domain;
-    use std::net::{TcpListener, TcpStream};
-    use std::thread::{self, JoinHandle, sleep};
-
-    const MESSAGE: &[u8] = b"hello";
-    const MOMENT: Duration = Duration::from_millis(100);
-
-    /// A server of so many clients, one after the other, on a thread of its own.
-    fn server(
-        clients: usize,
-        serve: impl Fn(TcpStream) + Clone + Send + 'static,
-    ) -> (SockAddr, JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
-        let thread = thread::spawn(move || {
-            let threads = (0..clients).map(|_| {
-                let (client, serve) = (listener.accept().unwrap().0, serve.clone());
-                thread::spawn(move || serve(client))
-            });
-            let threads: Vec<_> = threads.collect();
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
-        });
-        (address.into(), thread)
-    }
-
-    fn echo(mut client: TcpStream) {
-        let mut buffer = [0; MESSAGE.len()];
-        while client.read_exact(&mut buffer).is_ok() {
-            if client.write_all(&buffer).is_err() {
-                break;
-            }
-        }
-    }
-
-    fn load(address: &SockAddr, clients: usize, is_anew: bool) -> Load {
-        let mut load = Load::new().unwrap();
-        for _ in 0..clients {
-            let protocol = Box::new(Echo(MESSAGE.to_vec()));
-            load.add_client((address, Type::STREAM), protocol, is_anew).unwrap();
-        }
-        load.settle().unwrap();
-        load
-    }
-
-    #[test]
-    fn a_refused_connection_is_an_error() {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Bound, so that nobody else listens there, and not listening either.
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        assert!(connect(&socket.local_addr().unwrap(), Type::STREAM).is_err());
-    }
-
-    #[test]
-    fn a_server_that_never_answers_is_an_error() {
-        let (address, _) = server(1, mem::forget);
-        let mut load = load(&address, 1, false);
-        load.patience = MOMENT;
-        assert!(load.at_rate(1000, MOMENT).is_err());
-        let mut load = self::load(&server(1, mem::forget).0, 1, false);
-        load.patience = MOMENT;
-        assert!(load.at_full_speed(Duration::from_secs(10)).is_err());
-    }
-
-    #[test]
-    fn a_server_that_leaves_or_answers_something_else_is_an_error() {
-        let (leaves, _) = server(1, |mut client| drop(client.read(&mut [0; 16])));
-        let error = load(&leaves, 1, false).at_full_speed(MOMENT).unwrap_err();
-        assert_eq!(error.to_string(), "the program closed a connection, or ended");
-        let (differs, _) = server(1, |mut client| {
-            let _ = client.read(&mut [0; 16]);
-            let _ = client.write_all(b"hullo");
-        });
-        assert!(load(&differs, 1, false).at_full_speed(MOMENT).is_err());
-    }
-
-    #[test]
-    fn all_clients_are_answered_and_nothing_is_left_under_way() {
-        let (address, server) = server(3, echo);
-        let mut load = load(&address, 3, false);
-        let (delays, elapsed) = load.at_full_speed(MOMENT).unwrap();
-        assert!(delays.len() > 3 && elapsed >= MOMENT);
-        load.drain().unwrap();
-        assert_eq!(load.free.len(), 3);
-        drop(load);
-        server.join().unwrap();
-    }
-
-    #[test]
-    fn at_a_rate_as_many_are_sent_as_are_due() {
-        let (address, _) = server(1, echo);
-        assert_eq!(load(&address, 1, false).at_rate(200, MOMENT).unwrap().len(), 20);
-    }
-
-    #[test]
-    fn a_client_that_comes_anew_is_another_one_each_time() {
-        let (address, server) = server(11, echo);
-        let delays = load(&address, 1, true).at_rate(100, MOMENT).unwrap();
-        assert_eq!(delays.len(), 10);
-        server.join().unwrap();
-    }
-
-    #[test]
-    fn a_message_that_had_to_wait_for_another_counts_from_when_it_was_due() {
-        let pauses = |mut client: TcpStream| {
-            let mut first = [0; MESSAGE.len()];
-            client.read_exact(&mut first).unwrap();
-            sleep(MOMENT);
-            client.write_all(&first).unwrap();
-            echo(client);
-        };
-        let (address, _) = server(1, pauses);
-        let delays = load(&address, 1, false).at_rate(200, MOMENT).unwrap();
-        // One was slow; of those that waited behind it, half did for half its time.
-        assert_eq!(delays.len(), 20);
-        assert!(delays.value_at_quantile(0.5) >= 40_000, "{delays:?}");
-    }
-
-    #[test]
-    fn a_message_has_arrived_when_all_listeners_have_it() {
-        let (address, _) = server(3, mem::forget);
-        let mut load = Load::new().unwrap();
-        let socket = || connect(&address, Type::STREAM).unwrap();
-        let protocol = || Box::new(Echo(MESSAGE.to_vec()));
-        load.add_publisher(socket(), protocol(), 2, false).unwrap();
-        load.add_subscriber(socket(), protocol()).unwrap();
-        load.add_subscriber(socket(), protocol()).unwrap();
-        let (lane, listeners) = (0, [0, 1]);
-        let now = Instant::now();
-        load.lanes[lane].under_way.extend([(now, 2), (now, 2)]);
-        let mut arrived = |listener: usize| {
-            load.deliver(lane, Some(listeners[listener])).unwrap();
-            load.arrived.len()
-        };
-        assert_eq!([0, 0, 1, 1].map(&mut arrived), [0, 0, 1, 2]);
-        assert!(load.deliver(lane, Some(listeners[0])).is_err(), "nothing was sent");
     }
 }

@@ -6,7 +6,7 @@ use std::{fs, thread};
 
 use brokers::Kind;
 
-use crate::program::here;
+use crate::program::ROOT;
 use crate::report::Machine;
 
 pub fn describe() -> Machine {
@@ -14,12 +14,9 @@ pub fn describe() -> Machine {
     let model = info.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.unwrap_or("unknown processor");
     let mosquitto = Kind::Mosquitto.find().unwrap_or_default();
-    let root = here("").to_string_lossy().into_owned();
+    let commit = ["-C", ROOT, "describe", "--always", "--dirty"];
     let versions = [
-        (
-            "commit",
-            first_line("git", &["-C", &root, "describe", "--always", "--dirty"]),
-        ),
+        ("commit", first_line("git", &commit)),
         ("Rust", first_line("rustc", &["--version"])),
         ("C compiler", first_line("cc", &["--version"])),
         ("Python", first_line("python3", &["--version"])),
@@ -31,9 +28,7 @@ pub fn describe() -> Machine {
         processor: model.trim_start_matches(['\t', ':', ' ']).to_string(),
         cores: thread::available_parallelism().map_or(0, usize::from),
         kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
-        versions: versions
-            .map(|(name, version)| (name.to_string(), version))
-            .to_vec(),
+        versions: versions.map(|(name, version)| (name.into(), version)).to_vec(),
     }
 }
 

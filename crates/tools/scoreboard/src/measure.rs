@@ -4,23 +4,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use brokers::{Broker, Kind, free_port};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::kernel::{self, Processors};
+use crate::kernel;
 use crate::load::{Delays, Load, connect};
 use crate::program::{Program, Running};
-use crate::protocol::{Protocol, amqp::Amqp, echo::Echo, http::Http};
-use crate::protocol::{
-    lines::Lines, messages, mqtt::Mqtt, websocket::WebSocket, zmtp, zmtp::Zmtp,
-};
-use crate::report::{Part, Plan, Round, Side, What};
+use crate::protocol::{Amqp, Fixed, Http, Lines, Mqtt, Protocol, WebSocket, Zmtp};
+use crate::report::{Part, Plan, Round, What};
 use crate::rows::{Case, How};
 
-const TOPIC: &str = "myhome/livingroom/temperature";
-const EXCHANGE: &str = "scoreboard";
-const KEY: &str = "reading";
 /// How much of a message a line has to show that tells of it.
 const SHOWN: usize = 16;
 /// How long a program may take to connect, and one that sends to its end.
@@ -29,9 +23,12 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a socket keeps of datagrams for certain; what is more may be lost.
 const DATAGRAMS: usize = 64 * 1024;
 
+/// What stands for a name in the arguments of a program.
+type Names<'a> = &'a [(&'a str, &'a str)];
+
 /// What all measurements share.
 pub struct Bench {
-    pub processors: Option<Processors>,
+    pub plan: Plan,
     /// The brokers that run, or why they do not.
     brokers: Vec<(Kind, Result<Broker, String>)>,
     /// How many queues were named: no name comes twice.
@@ -57,11 +54,36 @@ pub fn reading(bytes: usize) -> String {
     [head, &filler, tail].concat()
 }
 
+/// The load's side of a conversation.
+fn protocol(case: &Case, queue: &str) -> Box<dyn Protocol> {
+    let (reading, it) = (reading(case.bytes), case.transport);
+    match it.how {
+        How::Tcp | How::Udp => Box::new(Fixed::echo(&reading)),
+        How::Lines => Box::new(Fixed::line(&reading)),
+        How::Frames => Box::new(Fixed::frame(&reading)),
+        How::Rest => Box::new(Http(reading.into())),
+        How::Chat => Box::new(WebSocket::new(&reading)),
+        How::Mqtt | How::Publish => {
+            Box::new(Mqtt::new("myhome/livingroom/temperature", &reading, it.qos))
+        }
+        How::Fanout => Box::new(Amqp::new("scoreboard", "reading", &reading, false)),
+        How::Tasks | How::Produce => {
+            Box::new(Amqp::new("", queue, &reading, it.confirmed))
+        }
+        How::Reply => Box::new(Zmtp::new("REQ", &reading)),
+        How::Subscribe => Box::new(Zmtp::new("PUB", &reading)),
+        How::Pull => Box::new(Zmtp::new("PUSH", &reading)),
+    }
+}
+
 impl Bench {
     /// Starts the brokers of these kinds, on the processor of all that is measured.
-    pub fn start(kinds: impl IntoIterator<Item = Kind>) -> Result<Bench> {
-        let processors = kernel::two_cores()?;
-        let mut bench = Bench { processors, brokers: Vec::new(), names: 0 };
+    pub fn start(
+        kinds: impl IntoIterator<Item = Kind>,
+        mut plan: Plan,
+    ) -> Result<Bench> {
+        plan.processors = kernel::two_cores()?;
+        let mut bench = Bench { plan, brokers: Vec::new(), names: 0 };
         for kind in kinds {
             let broker = bench.new_broker(kind).map_err(|why| format!("{why:#}"));
             bench.brokers.push((kind, broker));
@@ -70,124 +92,99 @@ impl Bench {
     }
 
     fn new_broker(&self, kind: Kind) -> Result<Broker> {
-        match self.processors {
-            Some(processors) => processors.beside(|| Broker::start(kind)),
-            None => Broker::start(kind),
-        }
+        kernel::beside(self.plan.processors, || Broker::start(kind))
     }
 
     /// Measures once.
-    pub fn measure(
-        &mut self,
-        case: &Case,
-        it: &Program,
-        plan: &Plan,
-    ) -> Result<Round> {
-        match case.transport.how {
-            _ if case.is_idle_at_broker() => self.idle_at_broker(case),
-            How::Publish | How::Produce => self.send(case, it, plan),
-            _ => self.under_load(case, it, plan),
+    pub fn measure(&mut self, case: &Case, it: &Program) -> Result<Round> {
+        let mut setting = match case.transport.how {
+            _ if case.is_idle_at_broker() => return self.idle_at_broker(case),
+            How::Publish | How::Produce => return self.send(case, it),
+            How::Mqtt | How::Fanout | How::Tasks => self.receiver(case, it),
+            How::Subscribe | How::Pull => self.receiver(case, it),
+            _ => self.server(case, it),
         }
-    }
-
-    fn under_load(
-        &mut self,
-        case: &Case,
-        it: &Program,
-        plan: &Plan,
-    ) -> Result<Round> {
-        let mut it = self.set_up(case, it).context("cannot start")?;
+        .context("cannot start")?;
         let measured = match case.part {
-            Part::Idle => it.idle(case),
-            _ => it.figures(case, plan),
+            Part::Idle => setting.idle(case),
+            _ => setting.figures(case, &self.plan),
         };
-        let complaints = it.program.complaints();
+        let complaints = setting.program.complaints();
         // The program first: of its clients' end it would have much to say.
-        drop(it.program);
+        drop(setting.program);
         measured.with_context(|| match &*complaints {
             "" => "cannot measure".to_string(),
             complaints => format!("cannot measure; it says: {complaints}"),
         })
     }
 
-    fn set_up(&mut self, case: &Case, it: &Program) -> Result<Setting> {
-        let message = reading(case.bytes);
-        let bytes = || message.clone().into_bytes();
-        let server = |protocol: &dyn Fn() -> Box<dyn Protocol>| {
-            self.server(case, it, protocol)
+    /// Starts a program with the arguments of its row.
+    fn start_it(&self, case: &Case, it: &Program, names: Names) -> Result<Running> {
+        let put = |text: String, (name, value): &(&str, &str)| {
+            text.replace(&format!("{{{name}}}"), value)
         };
-        match case.transport.how {
-            How::Tcp | How::Udp => server(&|| Box::new(Echo(bytes()))),
-            How::Lines => server(&|| Box::new(messages::line(&message))),
-            How::Frames => server(&|| Box::new(messages::frame(&message))),
-            How::Rest => server(&|| Box::new(Http(bytes()))),
-            How::Reply => server(&|| Box::new(Zmtp::new(zmtp::Kind::Req, bytes()))),
-            How::Chat => self.chat(case, it, bytes()),
-            How::Mqtt => self.mqtt(case, it, bytes()),
-            How::Fanout => self.fanout(case, it, bytes()),
-            How::Tasks => self.tasks(case, it, bytes()),
-            How::Subscribe => self.receiver(case, it, bytes(), zmtp::Kind::Pub),
-            How::Pull => self.receiver(case, it, bytes(), zmtp::Kind::Push),
-            How::Publish | How::Produce => bail!("it sends until it ends"),
-        }
+        let fill = |argument: &String| names.iter().fold(argument.clone(), put);
+        let arguments: Vec<String> =
+            case.transport.arguments.iter().map(fill).collect();
+        it.start(&arguments, !case.transport.tells.is_empty(), self.plan.processors)
     }
 
-    /// A server that listens, where, and its memory.
-    fn listening(
-        &self,
-        case: &Case,
-        it: &Program,
-    ) -> Result<(Setting, SockAddr, Type)> {
+    /// A server, and clients that ask, each waiting for its answer; in the chat one
+    /// speaks, and the others listen.
+    fn server(&self, case: &Case, it: &Program) -> Result<Setting> {
+        let row = case.transport;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let place = match case.transport.how {
-            How::Reply => format!("tcp://{address}"),
-            _ => address.to_string(),
-        };
-        let mut arguments = vec![&*place];
-        if case.side != Side::Limit {
-            arguments.extend(case.transport.arguments.iter().map(String::as_str));
-        }
-        let is_udp = case.transport.how == How::Udp;
+        let mut program =
+            self.start_it(case, it, &[("address", &address.to_string())])?;
+        let is_udp = row.how == How::Udp;
         let kind = if is_udp { Type::DGRAM } else { Type::STREAM };
-        let mut program = it.start(&arguments, false, self.processors)?;
-        program.wait_until_ready(&address.into(), kind)?;
+        let address = SockAddr::from(address);
+        program.wait_until_ready(&address, kind)?;
         let empty_kib = kernel::resident_kib(program.id())?;
-        let setting =
-            Setting { program, load: Load::new()?, broker: None, empty_kib };
-        Ok((setting, address.into(), kind))
+        let (mut load, socket) = (Load::new()?, || connect(&address, kind));
+        let most = if is_udp { DATAGRAMS / case.bytes } else { usize::MAX };
+        for number in 0..case.clients.min(most) {
+            let client = protocol(case, "");
+            match (row.how, number) {
+                (How::Chat, 0) => {
+                    load.add_publisher(socket()?, client, row.window, false)
+                }
+                (How::Chat, _) => load.add_subscriber(socket()?, client),
+                _ => load.add_client((&address, kind), client, row.anew),
+            }?;
+        }
+        Ok(Setting { program, load, broker: None, empty_kib })
     }
 
-    /// Clients that ask, each waiting for its answer.
-    fn server(
-        &self,
-        case: &Case,
-        it: &Program,
-        protocol: &dyn Fn() -> Box<dyn Protocol>,
-    ) -> Result<Setting> {
-        let (mut setting, address, kind) = self.listening(case, it)?;
-        let most =
-            if kind == Type::DGRAM { DATAGRAMS / case.bytes } else { usize::MAX };
-        for _ in 0..case.clients.min(most) {
-            let anew = case.transport.anew;
-            setting.load.add_client((&address, kind), protocol(), anew)?;
-        }
-        Ok(setting)
-    }
-
-    fn chat(&self, case: &Case, it: &Program, message: Vec<u8>) -> Result<Setting> {
-        let (mut setting, address, kind) = self.listening(case, it)?;
-        let client = || Box::new(WebSocket::new(message.clone()));
-        let speaker = connect(&address, kind)?;
-        setting.load.add_publisher(
-            speaker,
-            client(),
-            case.transport.window,
-            false,
-        )?;
-        for _ in 1..case.clients {
-            setting.load.add_subscriber(connect(&address, kind)?, client())?;
-        }
-        Ok(setting)
+    /// A program that prints what arrives there, by way of a broker or from the load,
+    /// where it connects. A queue of its own keeps what one leaves from the next one.
+    fn receiver(&mut self, case: &Case, it: &Program) -> Result<Setting> {
+        let queue = self.queue();
+        let broker =
+            case.transport.broker().map(|_| self.broker(case)).transpose()?;
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        listener.listen(1)?;
+        listener.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+        let address = listener.local_addr()?.as_socket().context("no address")?;
+        let url = broker.map_or(String::new(), |(broker, _)| broker.url());
+        let names =
+            [("broker", &*url), ("queue", &queue), ("address", &address.to_string())];
+        let mut program = self.start_it(case, it, &names)?;
+        let peer = match broker {
+            Some((broker, _)) => connect_to(broker)?,
+            None => listener.accept().context("the program does not connect")?.0,
+        };
+        peer.set_tcp_nodelay(true)?;
+        let (mut load, it) = (Load::new()?, case.transport);
+        // Whether the broker tells the publisher what has arrived.
+        let is_told = it.qos > 0 || it.confirmed;
+        load.add_publisher(peer, protocol(case, &queue), it.window, is_told)?;
+        let tells = it.tells.clone() + &reading(case.bytes)[..SHOWN];
+        let lines = Lines { ready: Some(&it.ready), tells: tells.into() };
+        load.add_subscriber(program.lines()?, Box::new(lines))?;
+        let broker = broker.map(|(_, process)| process);
+        Ok(Setting { program, load, broker, empty_kib: 0.0 })
     }
 
     /// The broker of a case, and its process.
@@ -199,83 +196,6 @@ impl Bench {
         Ok((broker, broker.process().context("the broker has ended")?))
     }
 
-    /// A program that prints what arrives there, by way of a broker.
-    fn by_broker(
-        &self,
-        case: &Case,
-        it: &Program,
-        arguments: &[&str],
-        publisher: Box<dyn Protocol>,
-        is_told: bool,
-        (ready, tells): (&'static str, &str),
-    ) -> Result<Setting> {
-        let (broker, process) = self.broker(case)?;
-        let url = broker.url();
-        let arguments = [&["--broker", &url], arguments].concat();
-        let mut program = it.start(&arguments, true, self.processors)?;
-        let mut load = Load::new()?;
-        let window = case.transport.window;
-        load.add_publisher(connect_to(broker)?, publisher, window, is_told)?;
-        let lines = Lines { ready: Some(ready), tells: line_of(tells, case.bytes) };
-        load.add_subscriber(program.lines()?, Box::new(lines))?;
-        Ok(Setting { program, load, broker: Some(process), empty_kib: 0.0 })
-    }
-
-    fn mqtt(&self, case: &Case, it: &Program, message: Vec<u8>) -> Result<Setting> {
-        let qos = case.transport.qos;
-        let publisher = Box::new(Mqtt::new(TOPIC, message, qos));
-        let arguments = ["--topic", TOPIC, "--qos", &qos.to_string()];
-        let lines = ("Subscribed to", &*format!("Topic: {TOPIC} | Message: "));
-        self.by_broker(case, it, &arguments, publisher, qos > 0, lines)
-    }
-
-    fn fanout(&self, case: &Case, it: &Program, message: Vec<u8>) -> Result<Setting> {
-        let publisher = Box::new(Amqp::new(EXCHANGE, KEY, message, false));
-        let arguments = ["--exchange", EXCHANGE, "--kind", "fanout", "--bind", KEY];
-        let lines = ("Bound", &*format!("Received {KEY} | "));
-        self.by_broker(case, it, &arguments, publisher, false, lines)
-    }
-
-    /// Each with a queue of its own: what one worker leaves, another one would get.
-    fn tasks(
-        &mut self,
-        case: &Case,
-        it: &Program,
-        message: Vec<u8>,
-    ) -> Result<Setting> {
-        let (queue, confirmed) = (self.queue(), case.transport.confirmed);
-        let publisher = Box::new(Amqp::new("", &queue, message, confirmed));
-        let arguments = ["--queue", &queue, "--work", "0"];
-        let lines = ("Waiting for tasks", "Done: ");
-        self.by_broker(case, it, &arguments, publisher, confirmed, lines)
-    }
-
-    /// A subscriber or a puller, which prints what the load sends it.
-    fn receiver(
-        &self,
-        case: &Case,
-        it: &Program,
-        message: Vec<u8>,
-        sender: zmtp::Kind,
-    ) -> Result<Setting> {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-        listener.listen(1)?;
-        listener.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-        let address = listener.local_addr()?.as_socket().context("no address")?;
-        let endpoint = format!("tcp://{address}");
-        let mut program = it.start(&[&endpoint], true, self.processors)?;
-        let mut load = Load::new()?;
-        let (peer, _) = listener.accept().context("the program does not connect")?;
-        peer.set_tcp_nodelay(true)?;
-        let sender = Box::new(Zmtp::new(sender, message));
-        load.add_publisher(peer, sender, case.transport.window, false)?;
-        let (ready, tells) = ("Connected to", line_of("Received: ", case.bytes));
-        let lines = Lines { ready: Some(ready), tells };
-        load.add_subscriber(program.lines()?, Box::new(lines))?;
-        Ok(Setting { program, load, broker: None, empty_kib: 0.0 })
-    }
-
     fn queue(&mut self) -> String {
         self.names += 1;
         format!("scoreboard-{}", self.names)
@@ -284,12 +204,13 @@ impl Bench {
     /// A program that sends to its end, which is when all is sent, or confirmed where
     /// the protocol confirms. What it takes to start and to connect does not count: one
     /// message alone tells that.
-    fn send(&mut self, case: &Case, it: &Program, plan: &Plan) -> Result<Round> {
-        let [seconds, cpu, broker_cpu, bytes] = self.run(case, it, 1)?;
-        let (window, mut count) = (plan.window_ms as f64 / 1000.0, 500.0);
+    fn send(&mut self, case: &Case, it: &Program) -> Result<Round> {
+        let alone = self.run(case, it, 1)?;
+        let (window, mut count) = (self.plan.window_ms as f64 / 1000.0, 500.0);
         loop {
             let all = self.run(case, it, count as u64)?;
-            let took = all[0] - seconds;
+            let [took, cpu, broker_cpu, bytes] =
+                [0, 1, 2, 3].map(|n| all[n] - alone[n]);
             if took < window && count < 1e6 {
                 // So many more that they should take long enough.
                 count *= (1.5 * window / took.max(0.01)).clamp(1.5, 20.0);
@@ -299,9 +220,9 @@ impl Bench {
             let messages = count - 1.0;
             let mut round = Round::from([
                 (What::PerSecond, messages / took),
-                (What::CpuUs, (all[1] - cpu) / messages * 1e6),
-                (What::BrokerCpuUs, (all[2] - broker_cpu) / messages * 1e6),
-                (What::WireBytes, (all[3] - bytes) / messages),
+                (What::CpuUs, cpu / messages * 1e6),
+                (What::BrokerCpuUs, broker_cpu / messages * 1e6),
+                (What::WireBytes, bytes / messages),
             ]);
             // So few messages are no measure of what takes less than starting does.
             round.retain(|_, figure| *figure > 0.0);
@@ -313,42 +234,34 @@ impl Bench {
     fn run(&mut self, case: &Case, it: &Program, count: u64) -> Result<[f64; 4]> {
         let queue = self.queue();
         let (broker, process) = self.broker(case)?;
-        let (url, message) = (broker.url(), reading(case.bytes));
-        let (count, qos) = (count.to_string(), case.transport.qos.to_string());
-        let mut arguments = vec!["--broker", &url, "--count", &count];
-        match case.transport.how {
-            How::Publish => arguments.extend(["--interval", "0", "--qos", &qos]),
-            _ => arguments.extend(["--queue", &queue, &message]),
-        }
+        let (url, count, reading) =
+            (broker.url(), count.to_string(), reading(case.bytes));
+        let names = [
+            ("broker", &*url),
+            ("queue", &queue),
+            ("count", &count),
+            ("reading", &reading),
+        ];
         let start = Instant::now();
         let now = || -> Result<[f64; 4]> {
             let seconds = start.elapsed().as_secs_f64();
-            let cpu = kernel::cpu_seconds_of_the_ended()?;
-            Ok([
-                seconds,
-                cpu,
-                kernel::cpu_seconds(process)?,
-                kernel::loopback_bytes()?,
-            ])
+            let (cpu, bytes) =
+                (kernel::cpu_seconds_of_the_ended()?, kernel::loopback_bytes()?);
+            Ok([seconds, cpu, kernel::cpu_seconds(process)?, bytes])
         };
         let before = now()?;
-        it.start(&arguments, false, self.processors)?.wait(SEND_TIMEOUT)?;
+        self.start_it(case, it, &names)?.wait(SEND_TIMEOUT)?;
         let after = now()?;
         Ok([0, 1, 2, 3].map(|part| after[part] - before[part]))
     }
 
     /// Clients of a new broker: one that has kept clients before has memory left.
     fn idle_at_broker(&self, case: &Case) -> Result<Round> {
-        let kind = self.broker(case)?.0.kind();
-        let broker = self.new_broker(kind)?;
+        let broker = self.new_broker(self.broker(case)?.0.kind())?;
         let process = broker.process().context("the broker has ended")?;
         let (mut load, empty_kib) = (Load::new()?, kernel::resident_kib(process)?);
         for _ in 0..case.clients {
-            let client: Box<dyn Protocol> = match kind {
-                Kind::Mosquitto => Box::new(Mqtt::new(TOPIC, Vec::new(), 0)),
-                Kind::RabbitMq => Box::new(Amqp::new("", KEY, Vec::new(), false)),
-            };
-            load.add_publisher(connect_to(&broker)?, client, 1, false)?;
+            load.add_publisher(connect_to(&broker)?, protocol(case, ""), 1, false)?;
         }
         load.settle()?;
         per_client(case, kernel::resident_kib(process)? - empty_kib)
@@ -366,15 +279,10 @@ fn connect_to(broker: &Broker) -> Result<Socket> {
     connect(&address.into(), Type::STREAM)
 }
 
-/// How a line begins that tells of a message.
-fn line_of(prefix: &str, bytes: usize) -> Vec<u8> {
-    [prefix.as_bytes(), &reading(bytes).as_bytes()[..SHOWN]].concat()
-}
-
 impl Setting {
     fn figures(&mut self, case: &Case, plan: &Plan) -> Result<Round> {
-        let (window, mut round) =
-            (Duration::from_millis(plan.window_ms), Round::new());
+        let window = Duration::from_millis(plan.window_ms);
+        let mut round = Round::new();
         self.load.settle()?;
         self.load.at_full_speed(window / 4)?;
         self.load.drain()?;
@@ -410,7 +318,8 @@ impl Setting {
     fn idle(&mut self, case: &Case) -> Result<Round> {
         self.load.settle()?;
         if case.transport.how != How::Chat {
-            self.load.once_each()?;
+            self.load.at_full_speed(Duration::ZERO)?;
+            self.load.drain()?;
         }
         per_client(case, kernel::resident_kib(self.program.id())? - self.empty_kib)
     }
@@ -428,19 +337,4 @@ fn add_delays(round: &mut Round, delays: &Delays) -> Result<()> {
     round.insert(What::P50Us, delays.value_at_quantile(0.5) as f64);
     round.insert(What::P99Us, delays.value_at_quantile(0.99) as f64);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reading_is_an_item_as_json_of_the_size_that_is_asked_for() {
-        for bytes in [64, 1024, 65_536] {
-            let reading = reading(bytes);
-            assert_eq!(reading.len(), bytes);
-            let item: serde_json::Value = serde_json::from_str(&reading).unwrap();
-            assert_eq!(item["price"], 21.53);
-        }
-    }
 }

@@ -1,18 +1,19 @@
 //! A program under measurement: where it is, how it is started, and how it is ended.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
+use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, thread::sleep, time::Duration, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use brokers::{Process, python};
-use socket2::{SockAddr, Socket, Type};
+use socket2::{SockAddr, Type};
+use tempfile::NamedTempFile;
 
-use crate::kernel::Processors;
+use crate::kernel::{Processors, beside};
 use crate::load::connect;
 use crate::report::Side;
 use crate::rows::{Limit, TRANSPORTS, Transport};
@@ -42,22 +43,17 @@ impl Program {
     /// read line by line; what it complains of goes into a file.
     pub fn start(
         &self,
-        arguments: &[&str],
+        arguments: &[String],
         read_lines: bool,
-        processors: Option<Processors>,
+        processors: Processors,
     ) -> Result<Running> {
-        let complaints = tempfile::tempfile()?;
+        let complaints = NamedTempFile::new()?;
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).args(arguments);
-        command.stdin(Stdio::null()).stderr(complaints.try_clone()?);
+        command.stdin(Stdio::null()).stderr(complaints.reopen()?);
         command.stdout(if read_lines { Stdio::piped() } else { Stdio::null() });
-        let mut start = || Ok(Process::start(&mut command)?);
-        let started = match processors {
-            Some(processors) => processors.beside(start),
-            None => start(),
-        };
-        let process =
-            started.with_context(|| format!("cannot start {}", self.name))?;
+        let process = beside(processors, || Ok(Process::start(&mut command)?))
+            .with_context(|| format!("cannot start {}", self.name))?;
         Ok(Running { process, complaints })
     }
 }
@@ -65,7 +61,7 @@ impl Program {
 /// A running program, ended with all its children when this value is dropped.
 pub struct Running {
     process: Process,
-    complaints: File,
+    complaints: NamedTempFile,
 }
 
 impl Running {
@@ -81,7 +77,7 @@ impl Running {
     /// Waits until it accepts a connection, or answers a datagram.
     pub fn wait_until_ready(&mut self, address: &SockAddr, kind: Type) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
-        while !answers(address, kind) {
+        while answers(address, kind).is_err() {
             if let Some(status) = self.process.try_wait()? {
                 bail!("it ended at once: {status}; {}", self.complaints());
             }
@@ -100,26 +96,20 @@ impl Running {
 
     /// The end of what it printed on standard error.
     pub fn complaints(&self) -> String {
-        let length = self.complaints.metadata().map_or(0, |file| file.len());
-        let mut end = [0; 1000];
-        // The program writes there too: its place in the file must not move.
-        let place = length.saturating_sub(end.len() as u64);
-        let length = self.complaints.read_at(&mut end, place).unwrap_or_default();
-        String::from_utf8_lossy(&end[..length]).trim_end().to_string()
+        let text = fs::read(self.complaints.path()).unwrap_or_default();
+        let end = &text[text.len().saturating_sub(1000)..];
+        String::from_utf8_lossy(end).trim_end().to_string()
     }
 }
 
-fn answers(address: &SockAddr, kind: Type) -> bool {
-    match (connect(address, kind), kind) {
-        (Ok(socket), Type::DGRAM) => echoes(&socket).is_ok(),
-        (connected, _) => connected.is_ok(),
+fn answers(address: &SockAddr, kind: Type) -> Result<()> {
+    let socket = connect(address, kind)?;
+    if kind == Type::DGRAM {
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        socket.send(b"ready?")?;
+        (&socket).read_exact(&mut [0; 6])?;
     }
-}
-
-fn echoes(socket: &Socket) -> std::io::Result<usize> {
-    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-    socket.send(b"ready?")?;
-    std::io::Read::read(&mut &*socket, &mut [0; 16])
+    Ok(())
 }
 
 /// Where the programs are, or why one cannot be had here.
@@ -187,16 +177,15 @@ fn build(profile: &str) -> Result<PathBuf> {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
         cargo.args(["build", "--profile", profile, "--quiet", "--bins"]);
         cargo.args(packages.iter().flat_map(|package| ["-p", package]));
-        cargo.arg("--manifest-path").arg(here("../../../Cargo.toml"));
-        let status = cargo.arg("--target-dir").arg(&target).status();
-        let status = status.context("cannot run cargo")?;
+        cargo.arg("--target-dir").arg(&target).current_dir(ROOT);
+        let status = cargo.status().context("cannot run cargo")?;
         ensure!(status.success(), "cannot build {packages:?}: {status}");
     }
     Ok(target.join(if profile == "dev" { "debug" } else { profile }))
 }
 
 /// Compiles a program in C, or says why that cannot be done here.
-fn compile(
+pub fn compile(
     file: &str,
     library: Option<&str>,
     folder: &Path,
@@ -227,43 +216,10 @@ fn paho(built: &Path) -> Option<PathBuf> {
     outs.find(|out| out.join("lib/libpaho-mqtt3a.a").exists())
 }
 
+/// The project's folder.
+pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
+
 /// A file of this crate.
 pub fn here(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start(command: &[&str]) -> Running {
-        let command = command.iter().map(PathBuf::from).collect();
-        let program = Program { name: "test".into(), command };
-        program.start(&[], false, None).unwrap()
-    }
-
-    #[test]
-    fn a_server_that_ends_at_once_is_an_error_which_tells_its_complaints() {
-        let address: std::net::SocketAddr = ([127, 0, 0, 1], 9).into();
-        let mut running = start(&["sh", "-c", "echo no luck >&2; exit 3"]);
-        let error = running.wait_until_ready(&address.into(), Type::STREAM);
-        let error = error.unwrap_err().to_string();
-        assert!(error.starts_with("it ended at once"), "{error}");
-        assert!(error.ends_with("exit status: 3; no luck"), "{error}");
-    }
-
-    #[test]
-    fn a_program_that_fails_or_does_not_end_is_an_error() {
-        let patience = Duration::from_millis(200);
-        assert!(start(&["true"]).wait(Duration::from_secs(10)).is_ok());
-        assert!(start(&["false"]).wait(Duration::from_secs(10)).is_err());
-        assert!(start(&["sleep", "60"]).wait(patience).is_err());
-    }
-
-    #[test]
-    fn a_limit_that_cannot_be_compiled_says_why() {
-        let folder = tempfile::tempdir().unwrap();
-        let result = compile("no-such.c", None, folder.path(), folder.path());
-        assert!(result.unwrap_err().contains("no-such.c"));
-    }
 }

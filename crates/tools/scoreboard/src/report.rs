@@ -2,13 +2,14 @@
 //! follows from them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 /// A whole run.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Report {
     pub machine: Machine,
     pub plan: Plan,
@@ -149,17 +150,6 @@ impl Figure {
     }
 }
 
-/// What keeps the messages per second from being more.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limiter {
-    /// The processor that the program and its broker share is busy.
-    Server,
-    /// The load is busy: the program could do more.
-    Load,
-    /// Neither: they wait for each other, for a disk or for a timer.
-    Waiting,
-}
-
 /// The part of a processor above which it counts as busy.
 const BUSY: f64 = 0.85;
 
@@ -167,7 +157,8 @@ impl Row {
     /// What is measured, and under which load.
     pub fn name(&self) -> String {
         let Row { transport, program, clients, bytes, .. } = self;
-        format!("{transport} ({program}, {clients} clients, {bytes} bytes)")
+        let s = if *clients == 1 { "" } else { "s" };
+        format!("{transport} ({program}, {clients} client{s}, {bytes} bytes)")
     }
 
     pub fn figure(&self, what: What) -> Figure {
@@ -189,15 +180,18 @@ impl Row {
         Figure::of(pairs.filter_map(ratio).collect())
     }
 
-    pub fn limiter(&self) -> Option<Limiter> {
+    /// What keeps the messages per second from being more: the processor that the program
+    /// and its broker share, or that of the load; else they wait for each other, for a
+    /// disk or for a timer.
+    pub fn limited_by(&self) -> Option<&'static str> {
         let rate = self.median(What::PerSecond)? / 1e6;
         let broker = self.median(What::BrokerCpuUs).unwrap_or_default();
         let server = (self.median(What::CpuUs)? + broker) * rate;
         let load = self.median(What::LoadCpuUs).unwrap_or_default() * rate;
         Some(match () {
-            () if server > BUSY => Limiter::Server,
-            () if load > BUSY => Limiter::Load,
-            () => Limiter::Waiting,
+            () if server > BUSY => "server",
+            () if load > BUSY => "load",
+            () => "waiting",
         })
     }
 }
@@ -205,130 +199,39 @@ impl Row {
 /// An example, and what stands beside it under the same load.
 pub struct Three<'a> {
     pub example: &'a Row,
-    pub python: Option<&'a Row>,
-    pub limit: Option<&'a Row>,
+    report: &'a Report,
 }
 
 impl<'a> Three<'a> {
     pub fn side(&self, side: Side) -> Option<&'a Row> {
-        match side {
-            Side::Example => Some(self.example),
-            Side::Python => self.python,
-            Side::Limit => self.limit,
-        }
+        let load = |row: &'a Row| (row.part, &row.transport, row.clients, row.bytes);
+        let mut rows = self.report.rows.iter();
+        rows.find(|row| row.side == side && load(row) == load(self.example))
     }
 }
 
 impl Report {
-    pub fn part(&self, part: Part) -> impl Iterator<Item = Three<'_>> {
-        let rows = self.rows.iter().filter(move |row| row.part == part);
-        rows.clone().filter(|row| row.side == Side::Example).map(move |example| {
-            let find = |side| {
-                rows.clone().find(|row| {
-                    row.side == side
-                        && row.transport == example.transport
-                        && (row.clients, row.bytes)
-                            == (example.clients, example.bytes)
-                })
-            };
-            Three { example, python: find(Side::Python), limit: find(Side::Limit) }
-        })
+    pub fn read(run: &Path) -> Result<Report> {
+        let text = fs::read_to_string(run);
+        let text = text.with_context(|| format!("cannot read {}", run.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is not a scoreboard", run.display()))
     }
 
-    /// The part's rows of one transport, by the number of clients or of bytes.
-    pub fn of(&self, part: Part, transport: &str) -> Vec<Three<'_>> {
-        self.part(part).filter(|three| three.example.transport == transport).collect()
+    pub fn part(&self, part: Part) -> impl Iterator<Item = Three<'_>> {
+        let is_meant =
+            move |row: &&Row| row.part == part && row.side == Side::Example;
+        let examples = self.rows.iter().filter(is_meant);
+        examples.map(|example| Three { example, report: self })
     }
 
     pub fn reading(&self, transport: &str) -> Option<Three<'_>> {
-        self.of(Part::Reading, transport).pop()
+        self.part(Part::Reading).find(|three| three.example.transport == transport)
     }
 
-    /// The file: one row per line.
+    /// The file, with a line for each row: a row begins with its part.
     pub fn json(&self) -> Result<String> {
-        let machine = serde_json::to_string(&self.machine)?;
-        let plan = serde_json::to_string(&self.plan)?;
-        let mut text =
-            format!("{{\"machine\": {machine},\n\"plan\": {plan},\n\"rows\": [");
-        for (place, row) in self.rows.iter().enumerate() {
-            let comma = if place > 0 { "," } else { "" };
-            write!(text, "{comma}\n{}", serde_json::to_string(row)?)?;
-        }
-        Ok(text + "\n]}\n")
-    }
-}
-
-#[cfg(test)]
-pub mod tests {
-    use super::*;
-
-    /// The same figure for all that is measured, but a microsecond of each processor.
-    pub fn row(part: Part, transport: &str, side: Side, figures: &[f64]) -> Row {
-        use What::*;
-        let round = |figure: &f64| {
-            let all = [P50Us, P99Us, PerSecond, WireBytes, ClientKib];
-            let all = all.into_iter().map(|what| (what, *figure));
-            Some(all.chain([(CpuUs, 1.0), (LoadCpuUs, 1.0)]).collect())
-        };
-        Row {
-            part,
-            transport: transport.into(),
-            side,
-            program: format!("{side:?}"),
-            clients: 1,
-            bytes: 64,
-            failed: None,
-            rounds: figures.iter().map(round).collect(),
-        }
-    }
-
-    pub fn report(rows: Vec<Row>) -> Report {
-        Report { machine: Machine::default(), plan: Plan::default(), rows }
-    }
-
-    #[test]
-    fn a_ratio_is_a_difference_only_on_one_side_of_1_in_all_rounds() {
-        let rates = |rates| row(Part::Reading, "TCP", Side::Example, rates);
-        let base = rates(&[100.0, 50.0, 200.0]);
-        let ratio = |these| rates(these).ratio(&base, What::PerSecond);
-        assert_eq!(ratio(&[150.0, 60.0, 500.0]).median(), Some(1.5));
-        assert!(ratio(&[150.0, 60.0, 500.0]).is_difference());
-        assert!(ratio(&[90.0, 40.0, 100.0]).is_difference());
-        assert!(!ratio(&[150.0, 40.0, 500.0]).is_difference());
-        assert!(!ratio(&[]).is_difference());
-    }
-
-    #[test]
-    fn a_ratio_is_taken_within_a_round_also_when_another_one_failed() {
-        let mut base = row(Part::Reading, "TCP", Side::Python, &[100.0, 1.0, 100.0]);
-        base.rounds[1] = None;
-        let ours = row(Part::Reading, "TCP", Side::Example, &[200.0, 7.0, 400.0]);
-        assert_eq!(ours.ratio(&base, What::PerSecond), Figure(vec![2.0, 4.0]));
-    }
-
-    #[test]
-    fn what_limits_a_row_follows_from_the_processor_time_of_both_sides() {
-        let limiter = |own: f64, broker: f64, load: f64| {
-            let mut row = row(Part::Reading, "TCP", Side::Example, &[1e6]);
-            let times = [(What::CpuUs, own), (What::BrokerCpuUs, broker)];
-            let times = times.into_iter().chain([(What::LoadCpuUs, load)]);
-            row.rounds[0].as_mut().unwrap().extend(times);
-            row.limiter().unwrap()
-        };
-        assert_eq!(limiter(0.9, 0.0, 0.9), Limiter::Server);
-        assert_eq!(limiter(0.4, 0.5, 0.4), Limiter::Server);
-        assert_eq!(limiter(0.5, 0.0, 0.9), Limiter::Load);
-        assert_eq!(limiter(0.5, 0.0, 0.5), Limiter::Waiting);
-    }
-
-    #[test]
-    fn the_file_has_one_row_per_line_and_is_read_back_as_it_was() {
-        let mut failed = row(Part::Idle, "UDP", Side::Limit, &[1.0, 2.0]);
-        (failed.rounds[0], failed.failed) = (None, Some("no compiler".into()));
-        let ours = row(Part::Reading, "TCP", Side::Example, &[3.0]);
-        let report = report(vec![ours, failed]);
-        let json = report.json().unwrap();
-        assert_eq!(json.lines().count(), 3 + 2 + 1);
-        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        let text = serde_json::to_string(self)?;
+        Ok(text.replace("{\"part\"", "\n{\"part\"") + "\n")
     }
 }

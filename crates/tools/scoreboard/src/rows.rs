@@ -62,14 +62,20 @@ pub struct Transport {
     pub confirmed: bool,
     /// Clients that each have one message under way; a publisher is one alone, and may
     /// have so many. Brokers keep few under way that they have to acknowledge.
-    #[serde(default = "sixteen")]
     pub clients: usize,
     #[serde(default)]
     pub window: usize,
-    /// The package, the program, and its arguments besides where to listen.
+    /// The package, and the program.
     pub example: [String; 2],
-    #[serde(default)]
+    /// What a program is told on every side. `{address}` is where it listens, or where the
+    /// load does; `{broker}` a URL, `{queue}` a name of its own, and `{count}` how many
+    /// messages like `{reading}` it sends.
     pub arguments: Vec<String>,
+    /// How a receiver's line begins that says it is ready, and one that shows a message.
+    #[serde(default)]
+    pub ready: String,
+    #[serde(default)]
+    pub tells: String,
     pub twin: String,
     pub limit: Limit,
     /// What a limit in C is linked with, and what a limit is told to be.
@@ -86,16 +92,8 @@ pub struct Transport {
     #[serde(default)]
     pub faults: Vec<u32>,
     /// The charts of all transports have room for some.
-    #[serde(default = "yes")]
-    pub in_charts: bool,
-}
-
-fn sixteen() -> usize {
-    16
-}
-
-fn yes() -> bool {
-    true
+    #[serde(default)]
+    pub only_in_tables: bool,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +106,10 @@ pub static TRANSPORTS: LazyLock<Vec<Transport>> = LazyLock::new(|| {
     let rows: Rows = toml::from_str(include_str!("../rows.toml")).expect("rows.toml");
     rows.transport
 });
+
+pub fn transport(name: &str) -> Option<&'static Transport> {
+    TRANSPORTS.iter().find(|it| it.name == name)
+}
 
 /// A reading of 64 bytes is the one that all transports carry.
 const SMALL: usize = 64;
@@ -131,19 +133,14 @@ impl Transport {
 
     /// The numbers of clients and of bytes of a part.
     fn loads(&self, part: Part, quick: bool) -> Vec<(usize, usize)> {
-        let chosen = |all: &[usize]| -> Vec<usize> {
-            all.iter().copied().filter(|n| !quick || QUICK.contains(n)).collect()
+        let (all, is_size) = match part {
+            Part::Reading => return vec![(self.clients, SMALL)],
+            Part::Clients => (&self.more_clients, false),
+            Part::Sizes => (&self.more_bytes, true),
+            Part::Idle => (&self.idle, false),
         };
-        let clients = |all| chosen(all).into_iter().map(|n| (n, SMALL)).collect();
-        match part {
-            Part::Reading => vec![(self.clients, SMALL)],
-            Part::Clients => clients(&self.more_clients),
-            Part::Idle => clients(&self.idle),
-            Part::Sizes => {
-                let sizes = chosen(&self.more_bytes).into_iter();
-                sizes.map(|bytes| (self.clients, bytes)).collect()
-            }
-        }
+        let chosen = all.iter().copied().filter(|n| !quick || QUICK.contains(n));
+        chosen.map(|n| if is_size { (self.clients, n) } else { (n, SMALL) }).collect()
     }
 }
 
@@ -170,54 +167,12 @@ pub fn cases(quick: bool, only: &str) -> Vec<Case> {
     for part in [Part::Reading, Part::Clients, Part::Sizes, Part::Idle] {
         for transport in TRANSPORTS.iter().filter(|it| it.name.contains(only)) {
             for (clients, bytes) in transport.loads(part, quick) {
-                let case = |side| Case { part, transport, side, clients, bytes };
-                let all = SIDES.map(case);
+                let all =
+                    SIDES.map(|side| Case { part, transport, side, clients, bytes });
                 let sides = if all[0].is_idle_at_broker() { 1 } else { SIDES.len() };
                 cases.extend(&all[..sides]);
             }
         }
     }
     cases
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::here;
-
-    #[test]
-    fn every_transport_has_a_name_of_its_own_a_twin_and_a_limit_or_a_reason() {
-        for (place, transport) in TRANSPORTS.iter().enumerate() {
-            let name = &transport.name;
-            let twin = here("python").join(&transport.twin);
-            assert!(twin.exists(), "{name}: {twin:?}");
-            assert!(TRANSPORTS[..place].iter().all(|other| other.name != *name));
-            match &transport.limit {
-                Limit::C(file) => {
-                    assert!(here("limits").join(file).exists(), "{file}")
-                }
-                Limit::Rust(binary) => {
-                    let manifest = include_str!("../Cargo.toml");
-                    assert!(manifest.contains(&format!("\"{binary}\"")), "{binary}");
-                }
-                Limit::None(why) => assert!(!why.is_empty(), "{name}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_quick_run_measures_less_and_only_is_a_part_of_a_name() {
-        let of = |cases: Vec<Case>, part| {
-            cases.iter().filter(|it| it.part == part).count()
-        };
-        assert_eq!(of(cases(true, ""), Part::Reading), 3 * TRANSPORTS.len());
-        assert!(
-            of(cases(true, ""), Part::Clients) < of(cases(false, ""), Part::Clients)
-        );
-        assert!(
-            cases(false, "ZeroMQ")
-                .iter()
-                .all(|it| it.transport.name.contains("ZeroMQ"))
-        );
-    }
 }

@@ -1,18 +1,18 @@
-//! The slides show one committed run. All that follows from it is written here: charts,
-//! their alternative texts, the figures in the deck, and the table in the README.
+//! The slides show one committed run. All that follows from it is written here: its
+//! tables and charts, and in the deck their alternative texts and the figures.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
+use crate::chart::{self, Chart};
+use crate::page;
 use crate::report::{Report, What};
-use crate::table::{markdown, number, of_limits, slide};
-use crate::{chart, write};
+use crate::table::{self, NONE, markdown, number, slide};
 
-const DECK: &str = "slides/deck.md";
-const README: &str = "crates/tools/scoreboard/README.md";
-const FOLDER: &str = "slides/scoreboard";
+pub const DECK: &str = "slides/deck.md";
+pub const FOLDER: &str = "slides/scoreboard";
 /// The tools on the slide "The right tool", and of each the transport that was measured.
 const TOOLS: [(&str, &str); 6] = [
     ("TCP, UDP", "TCP, async"),
@@ -24,84 +24,67 @@ const TOOLS: [(&str, &str); 6] = [
 ];
 /// How the table of that slide ends, in its first line.
 const TOOLS_HEAD: &str = "| bytes | delay |";
-/// Where the README's table of the limits begins and ends.
-const MARKS: [&str; 2] = ["<!-- of the committed run -->\n", "<!-- end -->"];
-
 /// The load average above which something else than the run was going on.
 const BUSY: f64 = 3.0;
 
+/// Writes figures, tables, charts and page; says where.
+pub fn write(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
+    let charts = chart::draw(report)?;
+    let mut files = vec![("scoreboard.json", report.json()?)];
+    files.push(("tables.md", table::text(report)));
+    files.push(("index.html", page::html(report, &charts)));
+    files.extend(charts.into_iter().map(|chart| (chart.file, chart.svg)));
+    let mut paths = Vec::new();
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
 /// Makes a run the one that the slides show.
 pub fn show(report: &Report, root: &Path) -> Result<()> {
-    let folder = root.join(FOLDER);
+    let (folder, path) = (root.join(FOLDER), root.join(DECK));
     write(report, &folder)?;
     // The page is for whoever has measured.
     fs::remove_file(folder.join("index.html"))?;
-    for (file, rewrite) in [(DECK, deck as fn(&str, &Report) -> _), (README, readme)]
-    {
-        let path = root.join(file);
-        let text = fs::read_to_string(&path).with_context(|| file)?;
-        fs::write(&path, rewrite(&text, report)?).with_context(|| file)?;
-    }
-    Ok(())
+    let text = fs::read_to_string(&path).context(DECK)?;
+    fs::write(&path, deck(&text, report)?).context(DECK)
 }
 
-/// The deck with the figures of a run: a chart by its file, a table by its first line.
-fn deck(old: &str, report: &Report) -> Result<String> {
-    let charts = chart::draw(report)?;
-    let tables = [true, false].map(|is_direct| slide(report, is_direct));
-    let (mut new, mut found) = (String::new(), 0);
-    let mut lines = old.lines().peekable();
-    while let Some(line) = lines.next() {
-        let file =
-            line.strip_prefix("![").and_then(|rest| rest.split_once("](scoreboard/"));
-        let chart = file
-            .and_then(|(_, file)| charts.iter().find(|it| file.starts_with(it.file)));
-        let is_same = |table: &&Vec<Vec<String>>| {
-            line.starts_with(&format!("| {} |", table[0][0]))
-        };
-        if let (Some((_, file)), Some(chart)) = (file, chart) {
-            new += &format!("![{}{}](scoreboard/{file}\n", chart.says, note(report));
-            found += 1;
-        } else if let Some(table) = tables.iter().find(is_same) {
-            new += &markdown(table);
-            while lines.next_if(|line| line.starts_with('|')).is_some() {}
-            found += 1;
-        } else if line.ends_with(TOOLS_HEAD) {
-            new += &format!("{line}\n");
-            while let Some(line) = lines.next_if(|line| line.starts_with('|')) {
-                new += &tool(line, report);
-            }
-            found += 1;
-        } else {
-            new += &format!("{line}\n");
-        }
+/// The deck with the figures of a run.
+pub fn deck(old: &str, report: &Report) -> Result<String> {
+    let mut deck = old.to_string();
+    let find = |deck: &str, from: usize, what: &str| {
+        let place = deck[from..].find(what).map(|place| from + place);
+        place.with_context(|| format!("{DECK} does not show '{what}'"))
+    };
+    for Chart { file, says, .. } in chart::draw(report)? {
+        let end = find(&deck, 0, &format!("](scoreboard/{file}"))?;
+        let start = deck[..end].rfind("![").context("no image")?;
+        deck.replace_range(start + 2..end, &(says + &note(report)));
     }
-    let all = charts.len() + tables.len() + 1;
-    ensure!(
-        found == all,
-        "{DECK} shows {found} of {all} charts and tables of the run"
-    );
-    Ok(new)
-}
-
-/// A line of "The right tool": its last two cells are figures.
-fn tool(line: &str, report: &Report) -> String {
-    let tool =
-        TOOLS.iter().find(|(tool, _)| line.starts_with(&format!("| {tool} |")));
-    let figures = tool.and_then(|(_, transport)| {
-        let row = report.reading(transport)?.example;
-        let bytes = number(row.median(What::WireBytes)?);
-        let delay = number(row.median(What::P50Us)?);
-        Some(format!(" {bytes} | {} µs |\n", delay.trim_end_matches(".0")))
-    });
-    let mut cells: Vec<&str> = line.split('|').collect();
-    match figures {
-        Some(figures) if cells.len() > 4 => {
-            cells.truncate(cells.len() - 3);
-            cells.join("|") + "|" + &figures
-        }
-        _ => format!("{line}\n"),
+    for table in [true, false].map(|is_direct| slide(report, is_direct)) {
+        let start = find(&deck, 0, &format!("| {} ", table[0][0]))?;
+        let end = find(&deck, start, "\n\n")? + 1;
+        deck.replace_range(start..end, &markdown(&table));
     }
+    // The last two cells of these lines are figures.
+    let table = find(&deck, 0, TOOLS_HEAD)?;
+    for (tool, transport) in TOOLS {
+        let start = find(&deck, table, &format!("\n| {tool} |"))? + 1;
+        let end = find(&deck, start, "\n")?;
+        let cells = deck[start..end].rmatch_indices('|').nth(2);
+        let words = start + cells.context("a line without figures")?.0;
+        let row = report.reading(transport).context(transport)?.example;
+        let figure = |what| row.median(what).map_or(NONE.into(), number);
+        let (bytes, delay) = (figure(What::WireBytes), figure(What::P50Us));
+        let figures = format!("| {bytes} | {} µs |", delay.trim_end_matches(".0"));
+        deck.replace_range(words..end, &figures);
+    }
+    Ok(deck)
 }
 
 /// What has to be said of a run that was not a whole one, or not taken in peace.
@@ -112,86 +95,5 @@ fn note(report: &Report) -> String {
             format!(" Not yet a full run on a quiet machine: load average {load:.1}.")
         }
         false => String::new(),
-    }
-}
-
-fn readme(old: &str, report: &Report) -> Result<String> {
-    let (before, rest) =
-        old.split_once(MARKS[0]).context("no table in the README")?;
-    let (_, after) =
-        rest.split_once(MARKS[1]).context("no end of the README's table")?;
-    let (date, table) = (&report.machine.date, markdown(&of_limits(report)));
-    let said = format!("Measured on {date}.{}\n\n{table}", note(report));
-    Ok(format!("{before}{}\n{said}\n{}{after}", MARKS[0], MARKS[1]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::here;
-    use crate::report::Part;
-    use crate::rows::cases;
-
-    fn file(path: &str) -> String {
-        fs::read_to_string(here("../../..").join(path)).unwrap()
-    }
-
-    fn committed() -> Report {
-        serde_json::from_str(&file("slides/scoreboard/scoreboard.json")).unwrap()
-    }
-
-    /// What differs, `cargo run -p scoreboard -- --draw slides/scoreboard/scoreboard.json
-    /// --slides` writes again.
-    #[test]
-    fn the_slides_show_the_committed_run() {
-        let report = committed();
-        assert_eq!(report.json().unwrap(), file("slides/scoreboard/scoreboard.json"));
-        for chart in chart::draw(&report).unwrap() {
-            let svg = file(&format!("{FOLDER}/{}", chart.file));
-            assert!(chart.svg == svg, "{} is another run's", chart.file);
-        }
-        assert_eq!(deck(&file(DECK), &report).unwrap(), file(DECK));
-        assert_eq!(readme(&file(README), &report).unwrap(), file(README));
-    }
-
-    #[test]
-    fn the_committed_run_has_every_row_or_says_why_not() {
-        let report = committed();
-        for case in cases(report.plan.quick, "") {
-            let mut rows = report.of(case.part, &case.transport.name).into_iter();
-            let three = rows.find(|it| {
-                (it.example.clients, it.example.bytes) == (case.clients, case.bytes)
-            });
-            let row = three.and_then(|three| three.side(case.side));
-            let row = row.unwrap_or_else(|| panic!("no {}", case.transport.name));
-            let is_measured = row.rounds.len() == report.plan.load.len();
-            assert!(is_measured || row.failed.is_some(), "{}", row.name());
-        }
-        let measured =
-            report.part(Part::Reading).filter(|it| it.example.failed.is_none());
-        assert_eq!(measured.count(), crate::rows::TRANSPORTS.len());
-    }
-
-    #[test]
-    fn a_deck_that_does_not_show_the_run_is_an_error() {
-        let error = deck("# No figures\n", &committed()).unwrap_err().to_string();
-        assert!(error.contains("shows 0 of"), "{error}");
-    }
-
-    /// Claim 92, that REQ/REP is faster than REST, and what else the notes ask about.
-    #[test]
-    fn what_the_notes_say_of_the_run_holds() {
-        let report = committed();
-        let times = |faster, slower| {
-            let [faster, slower] =
-                [faster, slower].map(|name| report.reading(name).unwrap());
-            let ratio = faster.example.ratio(slower.example, What::PerSecond);
-            assert!(ratio.is_difference(), "{ratio:?}");
-            ratio.median().unwrap()
-        };
-        assert!(times("ZeroMQ REQ/REP", "REST, kept alive") > 1.0);
-        assert!(times("REST, kept alive", "REST, a connection each") > 1.0);
-        assert!(times("MQTT QoS 0", "MQTT QoS 1") > 1.0);
-        assert!(times("RabbitMQ, fanout", "RabbitMQ, tasks") > 1.0);
     }
 }

@@ -1,195 +1,212 @@
 //! The tables: defined once, printed on a terminal, on the page, or into Markdown.
 
-use std::fmt::Write;
-
-use crate::report::{Figure, Limiter, Part, Report, Row, Side, Three, What};
-use crate::rows::TRANSPORTS;
+use crate::report::Side::{self, Example, Limit, Python};
+use crate::report::What::{
+    self, BrokerCpuUs, ClientKib, CpuUs, LoadCpuUs, P50Us, P99Us, PerSecond,
+    WireBytes,
+};
+use crate::report::{Figure, Part, Report, Row, Three, three_digits};
+use crate::rows::transport;
 
 /// Stands where nothing was measured.
 pub const NONE: &str = "-";
 
-/// The first line holds the titles of the columns. The first column holds names.
-pub struct Table {
-    pub title: &'static str,
-    pub lines: Vec<Vec<String>>,
+/// A table. The first line holds the titles of the columns, the first column names.
+pub type Lines = Vec<Vec<String>>;
+
+/// What a column shows of a row.
+#[derive(Clone, Copy)]
+enum Cell {
+    Name,
+    Clients,
+    Bytes,
+    /// A figure of the program on that side, the median of the rounds.
+    Of(Side, What),
+    /// The example's processor time, and its broker's.
+    Cpu,
+    /// The example's figure by that of the other side.
+    By(Side, What),
+    /// The farthest round from the median.
+    Spread,
+    LimitedBy,
 }
+use Cell::{By, Of};
 
-type Column = (&'static str, fn(&Three) -> String);
+type Column = (&'static str, Cell);
 
-const NAME: Column = ("", |it| it.example.transport.clone());
-const CLIENTS: Column = ("clients", |it| grouped(it.example.clients as f64));
-const BYTES: Column = ("bytes", |it| grouped(it.example.bytes as f64));
-const RUST: Column = ("Rust/s", |it| own(it, What::PerSecond));
-const SPREAD: Column = ("±", |it| spread(&it.example.figure(What::PerSecond)));
-const PYTHON: Column = ("Python/s", |it| median(it.python, What::PerSecond));
-const LIMIT: Column = ("limit/s", |it| median(it.limit, What::PerSecond));
-const BY_PYTHON: Column =
-    ("× Python", |it| ratio(it, Side::Python, What::PerSecond));
-const BY_LIMIT: Column = ("of limit", |it| ratio(it, Side::Limit, What::PerSecond));
-const CPU_BY_LIMIT: Column =
-    ("CPU, of limit", |it| ratio(it, Side::Limit, What::CpuUs));
-const LIMITED: Column = ("limited by", |it| limiter(it.example).to_string());
-const P50: Column = ("p50 µs", |it| own(it, What::P50Us));
-const P99: Column = ("p99 µs", |it| own(it, What::P99Us));
-const WIRE: Column = ("bytes", |it| own(it, What::WireBytes));
-const CPU: Column = ("CPU µs", |it| {
-    let broker = it.example.median(What::BrokerCpuUs).map(number);
-    own(it, What::CpuUs) + &broker.map_or(String::new(), |us| format!("+{us}"))
-});
+const NAME: Column = ("", Cell::Name);
+const RUST: Column = ("Rust/s", Of(Example, PerSecond));
+const PYTHON: Column = ("Python/s", Of(Python, PerSecond));
+const LIMIT: Column = ("limit/s", Of(Limit, PerSecond));
+const BY_PYTHON: Column = ("× Python", By(Python, PerSecond));
+const BY_LIMIT: Column = ("of limit", By(Limit, PerSecond));
+const CPU_BY_LIMIT: Column = ("CPU, of limit", By(Limit, CpuUs));
+const LIMITED: Column = ("limited by", Cell::LimitedBy);
+const P50: Column = ("p50 µs", Of(Example, P50Us));
+const P99: Column = ("p99 µs", Of(Example, P99Us));
+const WIRE: Column = ("bytes", Of(Example, WireBytes));
+const CPU: Column = ("CPU µs", Cell::Cpu);
 
-const RATES: &[Column] =
-    &[NAME, RUST, SPREAD, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, CPU_BY_LIMIT, LIMITED];
-const DELAYS: &[Column] = &[
+const RATES: &[Column] = &[
     NAME,
-    P50,
-    ("Python", |it| median(it.python, What::P50Us)),
-    ("limit", |it| median(it.limit, What::P50Us)),
-    P99,
-    ("Python", |it| median(it.python, What::P99Us)),
-    ("limit", |it| median(it.limit, What::P99Us)),
-];
-const COSTS: &[Column] = &[
-    NAME,
-    WIRE,
-    ("Python", |it| median(it.python, What::WireBytes)),
-    CPU,
-    ("Python", |it| median(it.python, What::CpuUs)),
-    ("limit", |it| median(it.limit, What::CpuUs)),
-    ("load", |it| own(it, What::LoadCpuUs)),
-];
-const MORE: &[Column] =
-    &[NAME, CLIENTS, RUST, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, LIMITED];
-const LARGER: &[Column] =
-    &[NAME, BYTES, RUST, PYTHON, LIMIT, BY_PYTHON, BY_LIMIT, LIMITED];
-const IDLE: &[Column] = &[
-    NAME,
-    CLIENTS,
-    ("Rust or broker", |it| own(it, What::ClientKib)),
-    ("Python", |it| median(it.python, What::ClientKib)),
-    ("limit", |it| median(it.limit, What::ClientKib)),
-];
-/// What stands on the slides, and what in the README.
-const SLIDE: &[Column] =
-    &[NAME, P50, P99, ("messages/s", RUST.1), BY_PYTHON, BY_LIMIT, WIRE, CPU];
-const LIMITS: &[Column] = &[
-    NAME,
-    ("limit", |it| it.limit.map_or(NONE.into(), |row| row.program.clone())),
+    RUST,
+    ("±", Cell::Spread),
+    PYTHON,
+    LIMIT,
+    BY_PYTHON,
     BY_LIMIT,
     CPU_BY_LIMIT,
     LIMITED,
 ];
+const DELAYS: &[Column] = &[
+    NAME,
+    P50,
+    ("Python", Of(Python, P50Us)),
+    ("limit", Of(Limit, P50Us)),
+    P99,
+    ("Python", Of(Python, P99Us)),
+    ("limit", Of(Limit, P99Us)),
+];
+const COSTS: &[Column] = &[
+    NAME,
+    WIRE,
+    ("Python", Of(Python, WireBytes)),
+    CPU,
+    ("Python", Of(Python, CpuUs)),
+    ("limit", Of(Limit, CpuUs)),
+    ("load", Of(Example, LoadCpuUs)),
+];
+const MORE: &[Column] = &[
+    NAME,
+    ("clients", Cell::Clients),
+    ("bytes", Cell::Bytes),
+    RUST,
+    PYTHON,
+    LIMIT,
+    BY_PYTHON,
+    BY_LIMIT,
+    LIMITED,
+];
+const IDLE: &[Column] = &[
+    NAME,
+    ("clients", Cell::Clients),
+    ("Rust or broker", Of(Example, ClientKib)),
+    ("Python", Of(Python, ClientKib)),
+    ("limit", Of(Limit, ClientKib)),
+];
+/// What stands on the slides.
+const SLIDE: &[Column] =
+    &[NAME, P50, P99, ("messages/s", RUST.1), BY_PYTHON, BY_LIMIT, WIRE, CPU];
 
-/// All tables of a report, those without figures left out.
-pub fn all(report: &Report) -> Vec<Table> {
-    let mut tables = vec![
-        table("Messages per second", report, Part::Reading, RATES),
-        table("Delay of a message at a fixed rate", report, Part::Reading, DELAYS),
-        table("What a message costs", report, Part::Reading, COSTS),
-        table("More clients", report, Part::Clients, MORE),
-        table("Larger messages", report, Part::Sizes, LARGER),
-        table(
-            "KiB per client that is connected and silent",
-            report,
-            Part::Idle,
-            IDLE,
-        ),
-        missing(report),
-    ];
-    tables.retain(|table| table.lines.len() > 1);
-    tables
-}
-
-fn table(
-    title: &'static str,
-    report: &Report,
-    part: Part,
-    columns: &[Column],
-) -> Table {
-    let mut lines =
-        vec![columns.iter().map(|(title, _)| title.to_string()).collect()];
-    for three in report.part(part) {
-        let line: Vec<String> =
-            columns.iter().map(|(_, cell)| cell(&three)).collect();
-        if line[1..].iter().any(|cell| cell != NONE) {
-            lines.push(line);
-        }
-    }
-    Table { title, lines }
-}
-
-fn missing(report: &Report) -> Table {
-    let mut lines =
-        vec![vec![String::new(), "not measured, or not in all rounds".into()]];
-    for row in &report.rows {
-        if let Some(why) = &row.failed {
-            let line = vec![row.name(), why.lines().collect::<Vec<_>>().join(" ")];
-            lines.push(line);
-        }
-    }
-    // The same reason need not be given for every load of a transport.
-    lines.dedup_by(|a, b| {
-        a[1] == b[1] && a[0].split('(').next() == b[0].split('(').next()
-    });
-    Table { title: "Missing", lines }
-}
-
-/// The figures of one run as the deck shows them: sockets and web, or brokers and ZeroMQ.
-pub fn slide(report: &Report, is_direct: bool) -> Vec<Vec<String>> {
-    let mut lines = table("", report, Part::Reading, SLIDE).lines;
-    let direct =
-        |name: &str| TRANSPORTS.iter().any(|it| it.name == name && it.is_direct());
-    let mut place = 0..;
-    lines.retain(|line| place.next() == Some(0) || direct(&line[0]) == is_direct);
-    lines[0][0] = if is_direct { "Sockets, web" } else { "Brokers, ZeroMQ" }.into();
-    lines
-}
-
-/// What the examples reach of their limits: the README's table.
-pub fn of_limits(report: &Report) -> Vec<Vec<String>> {
-    let mut lines = table("", report, Part::Reading, LIMITS).lines;
-    lines.retain(|line| line[2] != NONE);
-    lines
-}
-
-pub fn markdown(lines: &[Vec<String>]) -> String {
-    let line = |cells: &[String]| {
-        format!("| {} |\n", cells.join(" | ")).replace("|  |", "| |")
-    };
-    let rule =
-        lines[0].iter().enumerate().map(|(n, _)| if n == 0 { "---" } else { "--:" });
-    let mut text = line(&lines[0]);
-    text += &format!("| {} |\n", rule.collect::<Vec<_>>().join(" | "));
-    text + &lines[1..].iter().map(|cells| line(cells)).collect::<String>()
-}
-
-/// For the terminal: names to the left, figures to the right.
+/// The whole report in Markdown, without tables that have no figures.
 pub fn text(report: &Report) -> String {
     let mut text = head(report);
-    for Table { title, lines } in all(report) {
-        let width = |column: usize| {
-            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
-        };
-        writeln!(text, "\n{title}").unwrap_or_default();
-        for line in &lines {
-            let mut row = String::new();
-            for (column, cell) in line.iter().enumerate() {
-                let width = width(column);
-                row += &match column == 0 || lines[0].len() == 2 {
-                    true => format!("{cell:<width$}  "),
-                    false => format!("{cell:>width$}  "),
-                };
-            }
-            text += row.trim_end();
-            text.push('\n');
+    let table = |part, columns| table(report, part, columns);
+    for (title, lines) in [
+        ("Messages per second", table(Part::Reading, RATES)),
+        ("Delay of a message at a fixed rate", table(Part::Reading, DELAYS)),
+        ("What a message costs", table(Part::Reading, COSTS)),
+        ("More clients", table(Part::Clients, MORE)),
+        ("Larger messages", table(Part::Sizes, MORE)),
+        ("KiB per client that is connected and silent", table(Part::Idle, IDLE)),
+        ("Missing", missing(report)),
+    ] {
+        if lines.len() > 1 {
+            text += &format!("\n## {title}\n\n{}", markdown(&lines));
         }
     }
     text
 }
 
+fn table(report: &Report, part: Part, columns: &[Column]) -> Lines {
+    let titles = columns.iter().map(|(title, _)| title.to_string()).collect();
+    let rows = report.part(part).map(|three| {
+        columns.iter().map(|(_, cell)| cell.text(&three)).collect::<Vec<_>>()
+    });
+    let measured = rows.filter(|line| line[1..].iter().any(|cell| cell != NONE));
+    [titles].into_iter().chain(measured).collect()
+}
+
+impl Cell {
+    fn text(self, three: &Three) -> String {
+        let row = three.example;
+        let median = |row: Option<&Row>, what| row.and_then(|row| row.median(what));
+        let text = |figure: Option<f64>| figure.map_or(NONE.into(), number);
+        match self {
+            Cell::Name => row.transport.clone(),
+            Cell::Clients => grouped(row.clients as f64),
+            Cell::Bytes => grouped(row.bytes as f64),
+            Of(side, what) => text(median(three.side(side), what)),
+            Cell::Cpu => {
+                let broker = row.median(BrokerCpuUs).map(number);
+                let broker = broker.map_or(String::new(), |us| format!("+{us}"));
+                text(row.median(CpuUs)) + &broker
+            }
+            By(side, what) => {
+                let ratio = three.side(side).map(|other| row.ratio(other, what));
+                match ratio.map(|it| (it.median(), it.is_difference())) {
+                    Some((Some(_), false)) => "=".into(),
+                    ratio => text(ratio.and_then(|(median, _)| median)),
+                }
+            }
+            Cell::Spread => spread(&row.figure(PerSecond)),
+            Cell::LimitedBy => row.limited_by().unwrap_or(NONE).into(),
+        }
+    }
+}
+
+fn missing(report: &Report) -> Lines {
+    let titles = ["", "not measured, or not in all rounds"];
+    let mut lines = vec![titles.map(String::from).to_vec()];
+    for row in &report.rows {
+        let why = row.failed.as_ref().map(|why| why.replace('\n', " "));
+        lines.extend(why.map(|why| vec![row.name(), why]));
+    }
+    // The same reason need not be given for every load of a transport.
+    lines.dedup_by_key(|line| {
+        (line[1].clone(), line[0].split('(').next().map(String::from))
+    });
+    lines
+}
+
+/// The figures of one run as the deck shows them: sockets and web, or brokers and ZeroMQ.
+pub fn slide(report: &Report, is_direct: bool) -> Lines {
+    let mut lines = table(report, Part::Reading, SLIDE);
+    lines[0][0] = if is_direct { "Sockets, web" } else { "Brokers, ZeroMQ" }.into();
+    // The titles' line is that of no transport.
+    lines.retain(|line| {
+        transport(&line[0]).is_none_or(|it| it.is_direct() == is_direct)
+    });
+    lines
+}
+
+/// In Markdown, which is legible on a terminal too: names to the left, figures to the
+/// right. A table of two or three columns has only words.
+pub fn markdown(lines: &[Vec<String>]) -> String {
+    let columns = lines[0].len();
+    let is_name = |column| column == 0 || columns <= 3;
+    let rule = |column| if is_name(column) { "---" } else { "--:" }.to_string();
+    let mut lines = lines.to_vec();
+    lines.insert(1, (0..columns).map(rule).collect());
+    let width =
+        |column: usize| lines.iter().map(|it| it[column].chars().count()).max();
+    let widths: Vec<usize> = (0..columns).filter_map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            text += &match is_name(column) {
+                true => format!("| {cell:width$} "),
+                false => format!("| {cell:>width$} "),
+            };
+        }
+        text += "|\n";
+    }
+    text
+}
+
 /// What was measured where and how, and how to read it.
-pub fn head(report: &Report) -> String {
+fn head(report: &Report) -> String {
     let (machine, plan) = (&report.machine, &report.plan);
-    let rounds = plan.load.len();
     let kind = if plan.quick { ", a quick run" } else { "" };
     let busy = Figure::of(plan.load.clone()).spread().unwrap_or_default();
     let apart = match plan.processors {
@@ -203,8 +220,8 @@ pub fn head(report: &Report) -> String {
         false => " Bytes may include those of other programs on the loopback.",
     };
     format!(
-        "{}, {} cores, {}, {}\n\
-         Rounds: {rounds}{kind}. {apart}. Load average {:.1} to {:.1}.\n\
+        "# The scoreboard\n\n{}, {} cores, {}, {}.\n\
+         Rounds: {}{kind}. {apart}. Load average {:.1} to {:.1}.\n\
          Figures are medians of the rounds. A ratio is taken within each round; = is \
          written where it is\nnot on the same side of 1 in all of them. Delays at {} \
          messages per second.{shared}\n",
@@ -212,6 +229,7 @@ pub fn head(report: &Report) -> String {
         machine.cores,
         machine.kernel,
         machine.date,
+        plan.load.len(),
         busy.0,
         busy.1,
         plan.rate,
@@ -222,55 +240,23 @@ pub fn head(report: &Report) -> String {
 pub fn compare(now: &Report, before: &Report) -> String {
     let mut text = format!("Compared with the run of {}:\n", before.machine.date);
     for row in &now.rows {
-        let is_same = |other: &&Row| {
-            (other.part, other.side, &*other.name())
-                == (row.part, row.side, &*row.name())
-        };
-        let other = before.rows.iter().find(is_same);
-        let what =
-            if row.part == Part::Idle { What::ClientKib } else { What::PerSecond };
-        let (new, old) = (row.figure(what), other.map(|other| other.figure(what)));
-        let both = old.as_ref().map(|old| [new.spread(), old.spread()]);
-        let (Some([Some(x), Some(y)]), Some(old)) = (both, &old) else { continue };
-        let (a, b) = (new.median().unwrap_or(0.0), old.median().unwrap_or(0.0));
+        let key = |row: &Row| (row.part, row.side, row.name());
+        let found = before.rows.iter().find(|other| key(other) == key(row));
+        let Some(other) = found else { continue };
+        let what = if row.part == Part::Idle { ClientKib } else { PerSecond };
+        let (old, new) = (other.figure(what), row.figure(what));
+        let (Some(a), Some(b)) = (old.median(), new.median()) else { continue };
+        let [old, new] = [old, new].map(|it| it.spread().unwrap_or_default());
         // Of different runs there are no pairs: what overlaps is no difference.
-        let apart = (x.0 > y.1 || x.1 < y.0) && b > 0.0;
-        let change = if apart { format!("{}x", number(a / b)) } else { "=".into() };
-        let line = format!("{:<62} {:>10} {:>10}", row.name(), number(b), number(a));
+        let apart = (new.0 > old.1 || new.1 < old.0) && a > 0.0;
+        let change = if apart { format!("{}x", number(b / a)) } else { "=".into() };
+        let line = format!("{:<62} {:>10} {:>10}", row.name(), number(a), number(b));
         text += &format!("{line} {change:>8}\n");
     }
     text
 }
 
-fn own(three: &Three, what: What) -> String {
-    median(Some(three.example), what)
-}
-
-fn median(row: Option<&Row>, what: What) -> String {
-    row.and_then(|row| row.median(what)).map_or(NONE.into(), number)
-}
-
-/// The example by what stands on a side: a number, or = where the rounds disagree.
-fn ratio(three: &Three, side: Side, what: What) -> String {
-    let Some(other) = three.side(side) else { return NONE.into() };
-    let ratio = three.example.ratio(other, what);
-    match ratio.median() {
-        None => NONE.into(),
-        Some(_) if !ratio.is_difference() => "=".into(),
-        Some(median) => number(median),
-    }
-}
-
-fn limiter(row: &Row) -> &'static str {
-    match row.limiter() {
-        Some(Limiter::Server) => "server",
-        Some(Limiter::Load) => "load",
-        Some(Limiter::Waiting) => "waiting",
-        None => NONE,
-    }
-}
-
-/// The farthest round from the median, in percent.
+/// In percent of the median.
 fn spread(figure: &Figure) -> String {
     match (figure.median(), figure.spread()) {
         (Some(median), Some((least, most))) if least < most => {
@@ -286,7 +272,7 @@ pub fn number(value: f64) -> String {
         0.0 => "0".into(),
         _ if value < 9.995 => format!("{value:.2}"),
         _ if value < 99.95 => format!("{value:.1}"),
-        _ => grouped(crate::report::three_digits(value)),
+        _ => grouped(three_digits(value)),
     }
 }
 
@@ -300,74 +286,4 @@ pub fn grouped(value: f64) -> String {
         text.push(digit);
     }
     text
-}
-
-#[cfg(test)]
-pub mod tests {
-    use super::*;
-    use crate::report::tests::{report, row};
-
-    /// All parts and sides of one transport, and one that failed.
-    pub fn full() -> Report {
-        let mut rows = Vec::new();
-        for part in [Part::Reading, Part::Clients, Part::Sizes, Part::Idle] {
-            rows.push(row(part, "TCP, async", Side::Example, &[1.3e4, 2e4]));
-            rows.push(row(part, "TCP, async", Side::Python, &[1e3, 2e3]));
-            rows.push(row(part, "TCP, async", Side::Limit, &[1.6e4, 1.8e4]));
-        }
-        rows[2].failed = Some("no C compiler".into());
-        report(rows)
-    }
-
-    fn line<'a>(text: &'a str, start: &str) -> &'a str {
-        text.lines().find(|line| line.starts_with(start)).unwrap()
-    }
-
-    #[test]
-    fn a_row_shows_three_columns_and_what_limits_it() {
-        let text = text(&full());
-        let rates: Vec<&str> = line(&text, "TCP, async").split_whitespace().collect();
-        let expected =
-            ["16,500", "21", "%", "1,500", "17,000", "11.5", "=", "=", "waiting"];
-        assert_eq!(rates[2..], expected, "{text}");
-        assert!(text.contains("no C compiler"), "{text}");
-    }
-
-    #[test]
-    fn without_a_twin_there_is_a_row_and_no_ratio() {
-        let rows = vec![row(Part::Reading, "UDP, async", Side::Example, &[7.0])];
-        let text = text(&report(rows));
-        assert!(line(&text, "UDP, async").contains(" - "), "{text}");
-    }
-
-    #[test]
-    fn a_report_without_rows_has_only_its_head() {
-        let empty = report(Vec::new());
-        assert_eq!(text(&empty), head(&empty));
-    }
-
-    #[test]
-    fn two_runs_differ_where_no_rounds_overlap() {
-        let run = |rates: &[f64]| {
-            report(vec![row(Part::Reading, "UDP", Side::Example, rates)])
-        };
-        let text = compare(&run(&[200.0, 220.0]), &run(&[100.0, 110.0]));
-        assert!(text.trim_end().ends_with("105        210    2.00x"), "{text}");
-        let text = compare(&run(&[105.0, 220.0]), &run(&[100.0, 110.0]));
-        assert!(text.trim_end().ends_with(" ="), "{text}");
-    }
-
-    #[test]
-    fn a_table_for_markdown_has_its_names_left_and_its_figures_right() {
-        let lines = [vec!["".into(), "a".into()], vec!["TCP".into(), "1".into()]];
-        assert_eq!(markdown(&lines), "| | a |\n| --- | --: |\n| TCP | 1 |\n");
-    }
-
-    #[test]
-    fn a_number_has_three_digits() {
-        let values = [0.0, 0.094, 1.0, 12.34, 99.96, 1234.0, 129_900.0, 1e6];
-        let texts =
-            ["0", "0.09", "1.00", "12.3", "100", "1,230", "130,000", "1,000,000"];
-        assert_eq!(values.map(number), texts);
-    }
 }

@@ -23,9 +23,14 @@ fn a_run_of_before_is_printed_and_drawn_again_and_compared() {
     let (code, table, errors) =
         scoreboard(&["--draw", RUN, "--compare", RUN, "--output", output]);
     assert_eq!((code, &*errors), (Some(0), ""));
-    assert!(table.contains("\nTCP, async ") && table.contains("× Python"), "{table}");
+    assert!(
+        table.contains("\n| TCP, async ") && table.contains("× Python"),
+        "{table}"
+    );
     assert!(table.contains("\nCompared with the run of 20"), "{table}");
-    for file in ["scoreboard.json", "index.html", "rate.svg", "delay.svg"] {
+    for file in
+        ["scoreboard.json", "tables.md", "index.html", "rate.svg", "delay.svg"]
+    {
         let path = folder.path().join(file);
         assert!(fs::metadata(&path).unwrap().len() > 1000);
         assert!(table.contains(path.to_str().unwrap()), "{table}");
