@@ -42,7 +42,6 @@ struct Lanes {
 }
 
 const SPREAD: &str = "bar: spread of the rounds";
-const QUANTILES: &str = "mark: median; end of the bar: 99 %";
 
 /// A chart of messages per second.
 const fn rates(file: &'static str, part: Part) -> Lanes {
@@ -55,7 +54,7 @@ const CHARTS: [Lanes; 5] = [
     Lanes {
         file: "delay.svg",
         axis: "delay of a message in µs",
-        note: QUANTILES,
+        note: "mark: median; end of the bar: 99 %",
         part: Part::Reading,
         what: What::P50Us,
         unit: "µs of median delay",

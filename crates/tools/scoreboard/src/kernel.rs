@@ -6,8 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sched::{CloneFlags, CpuSet, setns, unshare};
-use nix::sched::{sched_getaffinity, sched_setaffinity};
+use nix::sched::{self, CloneFlags, CpuSet};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
@@ -18,7 +17,7 @@ pub type Processors = Option<(usize, usize)>;
 
 /// Two processors that this program may use and that do not share a core.
 pub fn two_cores() -> Result<Processors> {
-    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let allowed = sched::sched_getaffinity(Pid::from_raw(0))?;
     let allowed: Vec<usize> = (0..CpuSet::count())
         .filter(|processor| allowed.is_set(*processor).unwrap_or(false))
         .collect();
@@ -56,7 +55,8 @@ pub fn beside<T>(
 fn pin(processor: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(processor)?;
-    sched_setaffinity(Pid::from_raw(0), &set).context("cannot choose a processor")
+    sched::sched_setaffinity(Pid::from_raw(0), &set)
+        .context("cannot choose a processor")
 }
 
 /// The processor time that all threads of a process have had so far, in seconds: to
@@ -90,14 +90,14 @@ pub fn loopback_bytes() -> Result<f64> {
 /// uses; says whether that may be done. What is started from now on is in there too.
 pub fn own_loopback() -> Result<bool> {
     let before = File::open("/proc/thread-self/ns/net")?;
-    if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+    if sched::unshare(CloneFlags::CLONE_NEWNET).is_err() {
         return Ok(false);
     }
     let mut ip = Command::new("ip");
     let is_up =
         ip.args(["link", "set", "lo", "up"]).status().is_ok_and(|it| it.success());
     if !is_up {
-        setns(before, CloneFlags::CLONE_NEWNET)?;
+        sched::setns(before, CloneFlags::CLONE_NEWNET)?;
     }
     Ok(is_up)
 }

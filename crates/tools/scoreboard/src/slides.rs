@@ -34,14 +34,12 @@ pub fn write(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
     files.push(("tables.md", table::text(report)));
     files.push(("index.html", page::html(report, &charts)));
     files.extend(charts.into_iter().map(|chart| (chart.file, chart.svg)));
-    let mut paths = Vec::new();
-    for (name, text) in files {
+    let write = |(name, text): (&str, String)| {
         let path = folder.join(name);
-        fs::write(&path, text)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        paths.push(path);
-    }
-    Ok(paths)
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        Ok(path)
+    };
+    files.into_iter().map(write).collect()
 }
 
 /// Makes a run the one that the slides show.
