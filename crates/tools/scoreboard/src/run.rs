@@ -33,6 +33,7 @@ pub fn measure_all(
     ensure!(!cases.is_empty(), "'{only}' is in none of these: {}", names.join("; "));
     eprintln!("Building the examples");
     let programs = Programs::prepare("release", folder)?;
+    let machine = machine::describe(); // Of one processor alone it would tell one.
     open_files(&cases)?;
     let own_loopback = kernel::own_loopback()?;
     let kinds = [Kind::Mosquitto, Kind::RabbitMq].into_iter().filter(|kind| {
@@ -42,7 +43,7 @@ pub fn measure_all(
     let plan = Plan { quick, rate: 500, window_ms, own_loopback, ..Plan::default() };
     let mut bench = Bench::start(kinds, plan)?;
     let mut run = Run::new(cases, &programs, bench.plan.clone());
-    run.report.machine = machine::describe();
+    run.report.machine = machine;
     let file = output.join("scoreboard.json");
     run.all_rounds(&mut bench, |report| {
         fs::write(&file, report.json()?).with_context(|| file.display().to_string())
