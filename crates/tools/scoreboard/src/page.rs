@@ -1,6 +1,6 @@
 //! One page with everything: charts, tables, and what survives a fault.
 
-use pulldown_cmark::{Options, Parser};
+use pulldown_cmark::{Options, Parser, html::push_html};
 
 use crate::chart::{Chart, THEME};
 use crate::report::Report;
@@ -27,14 +27,15 @@ pub fn html(report: &Report, charts: &[Chart]) -> String {
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <title>The scoreboard</title><style>:root {{{root}}}{STYLE}</style>\n"
     );
+    let faults = format!("\n## What survives a fault\n\n{}", markdown(&faults()));
+    let tables = table::text(report) + &faults;
+    let (head, tables) = tables.split_at(tables.find("\n## ").unwrap_or_default());
+    push_html(&mut text, Parser::new(head));
     for Chart { svg, says, .. } in charts {
         let says = says.replace('&', "&amp;").replace('<', "&lt;");
         text += &format!("<figure>{svg}<figcaption>{says}</figcaption></figure>\n");
     }
-    let faults = format!("\n## What survives a fault\n\n{}", markdown(&faults()));
-    let tables = table::text(report) + &faults;
-    let tables = Parser::new_ext(&tables, Options::ENABLE_TABLES);
-    pulldown_cmark::html::push_html(&mut text, tables);
+    push_html(&mut text, Parser::new_ext(tables, Options::ENABLE_TABLES));
     text + "</html>\n"
 }
 
