@@ -4,20 +4,25 @@
 //! Usage: `limit-chat ADDR:PORT [silent]`. It prints the lines of ws-server, unless it is
 //! told to be silent.
 
-use std::{env, error::Error, net::SocketAddr};
+use std::{env, net::SocketAddr, time::SystemTime};
 
+use anyhow::Result;
+use axum::http::header::DATE;
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::{select, sync::broadcast, task};
-use tokio_websockets::{Limits, Message, ServerBuilder};
+use tokio_websockets::{Limits, Message, ServerBuilder, WebSocketStream};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Said = (SocketAddr, Message);
 
 /// As in ws-server: so many messages wait for a client that reads too slowly, of so many
 /// bytes.
-const WAITING: usize = 128;
+const WAITING: usize = 1024;
 const MAX: Option<usize> = Some(64 * 1024);
+/// The first byte of a frame that ends a connection.
+const CLOSE: u8 = 0x88;
+const PAGE: &str = include_str!("../../../ws-chat/chat.html");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -46,16 +51,55 @@ async fn serve(
     is_silent: bool,
 ) -> Result<()> {
     client.set_nodelay(true)?;
+    let mut head = [0; 1024];
+    let length = client.peek(&mut head).await?;
+    if !head[..length]
+        .to_ascii_lowercase()
+        .windows(10)
+        .any(|it| it == b"\r\nupgrade:")
+    {
+        return show_page(client).await;
+    }
     let limits = Limits::default().max_payload_len(MAX);
-    let (_, mut me) = ServerBuilder::new().limits(limits).accept(client).await?;
-    let mut all = everybody.subscribe();
+    let date = httpdate::fmt_http_date(SystemTime::now()).parse()?;
+    let server = ServerBuilder::new().limits(limits).add_header(DATE, date)?;
+    let (_, me) = server.accept(client).await?;
     if !is_silent {
         println!("Client connected: {peer}");
     }
+    let ended = chat(me, peer, everybody, is_silent).await;
+    if !is_silent {
+        println!("Client disconnected: {peer}");
+    }
+    ended
+}
+
+/// A browser asks for it before it chats.
+async fn show_page(mut client: TcpStream) -> Result<()> {
+    client.read(&mut [0; 1024]).await?;
+    let (kind, length) = ("Content-Type: text/html; charset=utf-8", PAGE.len());
+    let head =
+        format!("HTTP/1.1 200 OK\r\n{kind}\r\nContent-Length: {length}\r\n\r\n");
+    Ok(client.write_all((head + PAGE).as_bytes()).await?)
+}
+
+async fn chat(
+    mut me: WebSocketStream<TcpStream>,
+    peer: SocketAddr,
+    everybody: broadcast::Sender<Said>,
+    is_silent: bool,
+) -> Result<()> {
+    let mut all = everybody.subscribe();
     loop {
         select! {
             heard = me.next(), if all.is_empty() => {
-                let Some(message) = heard.transpose()? else { break };
+                let Some(message) = heard.transpose()? else { return Ok(()) };
+                if message.is_close() {
+                    // The library alone would send back the code, and not the reason.
+                    let reason = message.as_payload();
+                    let reply = [&[CLOSE, reason.len() as u8], &**reason].concat();
+                    return Ok(me.get_mut().write_all(&reply).await?);
+                }
                 if !message.is_text() && !message.is_binary() { continue }
                 let text = str::from_utf8(message.as_payload())?;
                 if !is_silent {
@@ -73,8 +117,4 @@ async fn serve(
             }
         }
     }
-    if !is_silent {
-        println!("Client disconnected: {peer}");
-    }
-    Ok(())
 }
