@@ -71,12 +71,13 @@ tests:
 tools:
 	@MAKEFLAGS= cargo test --no-fail-fast --workspace $(addprefix --exclude ,$(EXAMPLES))
 
-# The judge's own fixtures, then each program with one thing changed by cargo-mutants.
+# The judge's own fixtures and the scoreboard's limits, then each program with one thing
+# changed by cargo-mutants.
 MUTATED := tcp-echo udp-echo threaded-tcp-echo async-tcp-echo async-udp-echo tcp-messages \
     rest-items
 
-mutants: rust ## Judge the judge, and mutate the programs (minutes)
-	@$(INSTALL) $(MQTT) $(AMQP) python3 || true
+mutants: rust ## Judge the judge and the limits, and mutate the programs (minutes)
+	@$(INSTALL) $(MQTT) $(AMQP) python3 libzmq || true
 	cargo lab brokers -- cargo test -p claims --features mutants --test judge -- --nocapture
 	@if ! cargo mutants --version >/dev/null 2>&1; then \
 	    echo "To mutate the programs as well: cargo install cargo-mutants"; exit; \

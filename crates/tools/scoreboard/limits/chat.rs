@@ -4,20 +4,26 @@
 //! Usage: `limit-chat ADDR:PORT [silent]`. It prints the lines of ws-server, unless it is
 //! told to be silent.
 
-use std::{env, error::Error, net::SocketAddr};
+use std::{env, net::SocketAddr, time::SystemTime};
 
+use anyhow::Result;
+use axum::http::header::DATE;
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::{select, sync::broadcast, task};
-use tokio_websockets::{Limits, Message, ServerBuilder};
+use tokio_websockets::{Limits, Message, ServerBuilder, WebSocketStream};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Said = (SocketAddr, Message);
 
 /// As in ws-server: so many messages wait for a client that reads too slowly, of so many
 /// bytes.
-const WAITING: usize = 128;
+const WAITING: usize = 1024;
 const MAX: Option<usize> = Some(64 * 1024);
+/// The first byte of a frame that ends a connection.
+const CLOSE: u8 = 0x88;
+const KIND: &str = "Content-Type: text/html; charset=utf-8";
+const PAGE: &str = include_str!("../../../ws-chat/chat.html");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -45,36 +51,65 @@ async fn serve(
     everybody: broadcast::Sender<Said>,
     is_silent: bool,
 ) -> Result<()> {
-    client.set_nodelay(true)?;
-    let limits = Limits::default().max_payload_len(MAX);
-    let (_, mut me) = ServerBuilder::new().limits(limits).accept(client).await?;
+    // In a box of its own, since what it needs is not needed during the chat.
+    let Some(mut me) = Box::pin(upgrade(client)).await? else { return Ok(()) };
     let mut all = everybody.subscribe();
     if !is_silent {
         println!("Client connected: {peer}");
     }
-    loop {
-        select! {
-            heard = me.next(), if all.is_empty() => {
-                let Some(message) = heard.transpose()? else { break };
-                if !message.is_text() && !message.is_binary() { continue }
-                let text = str::from_utf8(message.as_payload())?;
-                if !is_silent {
-                    println!("Received from {peer}: {text:.200}");
+    let chat = async {
+        loop {
+            select! {
+                heard = me.next(), if all.is_empty() => {
+                    let Some(message) = heard.transpose()? else { return Ok(()) };
+                    if message.is_close() {
+                        // The library would send back the code alone.
+                        let why = message.as_payload();
+                        let reply = [&[CLOSE, why.len() as u8], &**why].concat();
+                        return Ok(me.get_mut().write_all(&reply).await?);
+                    }
+                    if !message.is_text() && !message.is_binary() { continue }
+                    let text = str::from_utf8(message.as_payload())?;
+                    if !is_silent {
+                        println!("Received from {peer}: {text:.200}");
+                    }
+                    let said = Message::text(format!("[{}]: {text}", peer.port()));
+                    everybody.send((peer, said)).ok();
+                    task::yield_now().await; // Lets the others hear it.
                 }
-                let said = Message::text(format!("[{}]: {text}", peer.port()));
-                everybody.send((peer, said)).ok();
-                task::yield_now().await; // Lets the others hear it.
-            }
-            said = all.recv() => {
-                let (from, message) = said?;
-                if from != peer { me.feed(message).await?; }
-                // Written at once when no more waits.
-                if all.is_empty() { me.flush().await?; }
+                said = all.recv() => {
+                    let (from, message) = said?;
+                    if from != peer { me.feed(message).await?; }
+                    // Written at once when no more waits.
+                    if all.is_empty() { me.flush().await?; }
+                }
             }
         }
-    }
+    };
+    let ended = chat.await;
     if !is_silent {
         println!("Client disconnected: {peer}");
     }
-    Ok(())
+    ended
+}
+
+/// A browser asks for the page before it chats.
+async fn upgrade(
+    mut client: TcpStream,
+) -> Result<Option<WebSocketStream<TcpStream>>> {
+    client.set_nodelay(true)?;
+    let mut request = [0; 1024];
+    let length = client.peek(&mut request).await?;
+    let head = String::from_utf8_lossy(&request[..length]).to_lowercase();
+    if !head.contains("\r\nupgrade: websocket") {
+        client.read_exact(&mut request[..length]).await?;
+        let length = PAGE.len();
+        let head = format!("HTTP/1.1 200 OK\r\n{KIND}\r\nContent-Length: {length}");
+        client.write_all(format!("{head}\r\n\r\n{PAGE}").as_bytes()).await?;
+        return Ok(None);
+    }
+    let limits = Limits::default().max_payload_len(MAX);
+    let date = httpdate::fmt_http_date(SystemTime::now()).parse()?;
+    let server = ServerBuilder::new().limits(limits).add_header(DATE, date)?;
+    Ok(Some(server.accept(client).await?.1))
 }

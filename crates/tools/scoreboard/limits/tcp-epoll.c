@@ -1,9 +1,12 @@
 // The limit for TCP: an echo server that asks the kernel directly, with nothing in
 // between. One thread, level-triggered epoll.
-// Usage: tcp-epoll ADDR:PORT [silent]    (ADDR is an IPv4 address)
-// It prints the lines of async-tcp-server, unless it is told to be silent.
+// Usage: tcp-epoll [blocking|threaded] ADDR:PORT [silent]
+// It prints the lines of async-tcp-server, and with the first word those of tcp-server or
+// of threaded-tcp-server, unless it is told to be silent.
 
-#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,26 +17,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, OPEN_FILES = 16384, EVENTS = 1024, SHOWN = 200 };
+enum { BACKLOG = 4096, OPEN_FILES = 16384, EVENTS = 1024, SHOWN = 200, NAME = 64 };
 
-static struct sockaddr_in peers[OPEN_FILES];
-static int silent;
-
-static void check(int result, const char *what) {
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
-}
+static char peers[OPEN_FILES][NAME];
+static int silent, blocking;
 
 // One write per line, and no escapes: the least that it can cost.
-static void tell(const char *what, struct sockaddr_in peer, const char *rest, int length) {
-    char line[SHOWN + 100], ip[INET_ADDRSTRLEN];
+static void tell(const char *what, const char *who, const char *rest, int length) {
+    char line[SHOWN + 2 * NAME];
     if (silent)
         return;
-    inet_ntop(AF_INET, &peer.sin_addr, ip, sizeof ip);
-    int end = snprintf(line, sizeof line, "%s %s:%d%.*s\n", what, ip, ntohs(peer.sin_port),
-                       length, rest);
+    int end = snprintf(line, sizeof line, "%s%s%.*s\n", what, who, length, rest);
     if (write(1, line, end) < 0)
         perror("write");
 }
@@ -45,7 +39,8 @@ static int echo(int client) {
     ssize_t length = read(client, data + 2, sizeof data - 2);
     if (length <= 0)
         return -1;
-    tell("Received from", peers[client], data, 2 + (length < SHOWN ? length : SHOWN));
+    tell(blocking ? "Received" : "Received from ", blocking ? "" : peers[client], data,
+         2 + (length < SHOWN ? length : SHOWN));
     for (ssize_t done = 0, n; done < length; done += n)
         if ((n = write(client, data + 2 + done, length - done)) < 0)
             return -1;
@@ -54,11 +49,19 @@ static int echo(int client) {
 
 static void add(int epoll, int fd) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    check(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+        perror("epoll_ctl");
+}
+
+static void name(const struct sockaddr_storage *address, char *text) {
+    char host[INET6_ADDRSTRLEN], port[8];
+    getnameinfo((const struct sockaddr *)address, sizeof *address, host, sizeof host, port,
+                sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(text, NAME, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 static void accept_client(int epoll, int listener) {
-    struct sockaddr_in peer;
+    struct sockaddr_storage peer;
     socklen_t size = sizeof peer;
     int client = accept(listener, (struct sockaddr *)&peer, &size);
     if (client < 0)
@@ -67,38 +70,53 @@ static void accept_client(int epoll, int listener) {
         close(client);
         return;
     }
-    peers[client] = peer;
-    tell("Connected by", peer, "", 0);
+    name(&peer, peers[client]);
+    tell("Connected by ", peers[client], "", 0);
     add(epoll, client);
 }
 
-static int listen_on(const char *where) {
-    char ip[INET_ADDRSTRLEN] = "";
-    int port = 0, on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof address;
-    sscanf(where, "%15[0-9.]:%d", ip, &port);
-    address.sin_port = htons(port);
-    if (!inet_aton(ip, &address.sin_addr))
-        check(-1, where);
+static int listen_on(const char *where, const char *server) {
+    char host[NAME], port[8];
+    struct addrinfo *found, hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    if ((sscanf(where, "[%63[^]]]:%7s", host, port) != 2 &&
+         sscanf(where, "%63[^:]:%7s", host, port) != 2) ||
+        getaddrinfo(host, port, &hints, &found) != 0) {
+        fprintf(stderr, "error: ADDR:PORT is an IP address and a port, not %s\n", where);
+        exit(2);
+    }
+    int on = 1, listener = socket(found->ai_family, SOCK_STREAM, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    check(bind(listener, (struct sockaddr *)&address, size), "bind");
-    check(listen(listener, BACKLOG), "listen");
+    if (bind(listener, found->ai_addr, found->ai_addrlen) < 0 ||
+        listen(listener, BACKLOG) < 0) {
+        fprintf(stderr, "Error: cannot listen on %s: %s\n", where, strerror(errno));
+        exit(1);
+    }
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
     getsockname(listener, (struct sockaddr *)&address, &size);
-    printf("Async TCP server listening on %s:%d\n", ip, ntohs(address.sin_port));
+    name(&address, host);
+    printf("%s listening on %s\n", server, host);
     fflush(stdout);
     return listener;
 }
 
 int main(int argc, char **argv) {
-    struct rlimit files = {OPEN_FILES, OPEN_FILES};
+    const char *role = argc > 2 ? argv[1] : "", *server = "Async TCP server";
+    blocking = strcmp(role, "blocking") == 0;
+    if (blocking || strcmp(role, "threaded") == 0) {
+        server = blocking ? "TCP server" : "Threaded TCP server";
+        argv++;
+    }
+    silent = argc > 2 && argv[2] && strcmp(argv[2], "silent") == 0;
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     // Writing to a client that left is an error of that client, and not the end.
     signal(SIGPIPE, SIG_IGN);
-    silent = argc > 2 && strcmp(argv[2], "silent") == 0;
     int epoll = epoll_create1(0);
-    int listener = listen_on(argc > 1 ? argv[1] : "127.0.0.1:65432");
+    int listener = listen_on(argc > 1 ? argv[1] : "127.0.0.1:65432", server);
     add(epoll, listener);
     for (;;) {
         static struct epoll_event events[EVENTS];
@@ -108,7 +126,7 @@ int main(int argc, char **argv) {
             if (fd == listener) {
                 accept_client(epoll, listener);
             } else if (echo(fd) < 0) {
-                tell("Closing connection with", peers[fd], "", 0);
+                tell("Closing connection with ", peers[fd], "", 0);
                 close(fd);
             }
         }

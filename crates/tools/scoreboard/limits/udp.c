@@ -1,8 +1,11 @@
 // The limit for UDP: recvfrom and sendto in a loop, with nothing in between.
-// Usage: udp ADDR:PORT [silent]    (ADDR is an IPv4 address)
-// It prints the lines of udp-server, unless it is told to be silent.
+// Usage: udp [async] ADDR:PORT [silent]
+// It prints the lines of udp-server, and with the first word those of async-udp-server,
+// unless it is told to be silent.
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,51 +14,66 @@
 
 enum { MAX_DATAGRAM = 65535, SHOWN = 200 };
 
-static void check(ssize_t result, const char *what) {
-    if (result < 0) {
-        perror(what);
-        exit(1);
-    }
-}
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
 
 // One write per line, and no escapes: the least that it can cost.
-static void tell(struct sockaddr_in peer, const char *data, ssize_t length) {
-    char line[SHOWN + 100], ip[INET_ADDRSTRLEN];
-    inet_ntop(AF_INET, &peer.sin_addr, ip, sizeof ip);
-    int end = snprintf(line, sizeof line, "Received %.*s from %s:%d\n",
-                       (int)(length < SHOWN ? length : SHOWN), data, ip, ntohs(peer.sin_port));
-    check(write(1, line, end), "write");
+static void tell(const char *before, const char *data, int length, const char *after,
+                 const union address *who) {
+    char line[SHOWN + 100], ip[INET6_ADDRSTRLEN];
+    int is_v6 = who->any.sa_family == AF_INET6;
+    inet_ntop(who->any.sa_family, is_v6 ? (void *)&who->v6.sin6_addr : &who->v4.sin_addr, ip,
+              sizeof ip);
+    int end = snprintf(line, sizeof line, is_v6 ? "%s%.*s%s[%s]:%d\n" : "%s%.*s%s%s:%d\n",
+                       before, length, data, after, ip, ntohs(who->v4.sin_port));
+    if (write(1, line, end) < 0)
+        perror("write");
 }
 
-static int bind_to(const char *where) {
-    char ip[INET_ADDRSTRLEN] = "";
-    int port = 0, server = socket(AF_INET, SOCK_DGRAM, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof address;
-    sscanf(where, "%15[0-9.]:%d", ip, &port);
-    address.sin_port = htons(port);
-    if (!inet_aton(ip, &address.sin_addr))
-        check(-1, where);
-    check(bind(server, (struct sockaddr *)&address, size), "bind");
-    getsockname(server, (struct sockaddr *)&address, &size);
-    printf("UDP server listening on %s:%d\n", ip, ntohs(address.sin_port));
-    fflush(stdout);
+static int bind_to(const char *where, const char *name) {
+    char host[INET6_ADDRSTRLEN], port[8];
+    struct addrinfo *found, hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    if ((sscanf(where, "[%45[^]]]:%7s", host, port) != 2 &&
+         sscanf(where, "%45[^:]:%7s", host, port) != 2) ||
+        getaddrinfo(host, port, &hints, &found) != 0) {
+        fprintf(stderr, "error: ADDR:PORT is an IP address and a port, not %s\n", where);
+        exit(2);
+    }
+    int server = socket(found->ai_family, SOCK_DGRAM, 0);
+    if (bind(server, found->ai_addr, found->ai_addrlen) < 0) {
+        fprintf(stderr, "Error: cannot listen on %s: %s\n", where, strerror(errno));
+        exit(1);
+    }
+    union address here;
+    socklen_t size = sizeof here;
+    getsockname(server, &here.any, &size);
+    tell(name, "", 0, " listening on ", &here);
     return server;
 }
 
 int main(int argc, char **argv) {
     static char data[MAX_DATAGRAM];
-    int silent = argc > 2 && strcmp(argv[2], "silent") == 0;
-    int server = bind_to(argc > 1 ? argv[1] : "127.0.0.1:65432");
+    int is_async = argc > 2 && strcmp(argv[1], "async") == 0;
+    argv += is_async;
+    int silent = argc > 2 && argv[2] && strcmp(argv[2], "silent") == 0;
+    int server = bind_to(argc > 1 ? argv[1] : "127.0.0.1:65432",
+                         is_async ? "Async UDP server" : "UDP server");
     for (;;) {
-        struct sockaddr_in peer;
+        union address peer;
         socklen_t size = sizeof peer;
-        ssize_t length =
-            recvfrom(server, data, sizeof data, 0, (struct sockaddr *)&peer, &size);
-        check(length, "recvfrom");
-        if (!silent)
-            tell(peer, data, length);
-        if (sendto(server, data, length, 0, (struct sockaddr *)&peer, size) < 0)
+        ssize_t length = recvfrom(server, data, sizeof data, 0, &peer.any, &size);
+        if (length < 0) {
+            perror("recvfrom");
+            continue;
+        }
+        if (!silent && length == 0)
+            tell("Received ", "(empty)", SHOWN, " from ", &peer);
+        else if (!silent)
+            tell("Received ", data, length < SHOWN ? length : SHOWN, " from ", &peer);
+        if (sendto(server, data, length, 0, &peer.any, size) < 0)
             perror("sendto");
     }
 }

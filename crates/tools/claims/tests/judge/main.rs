@@ -6,6 +6,7 @@ mod async_tcp_echo;
 mod async_udp_echo;
 #[path = "../examples/mod.rs"]
 mod examples;
+mod limits;
 mod mqtt_temperature;
 mod rabbitmq_routing;
 mod rabbitmq_tasks;
