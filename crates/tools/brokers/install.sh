@@ -67,7 +67,7 @@ packages() {
 tests_with() {
     case $1 in
         cc | cmake) echo crates/mqtt-temperature/tests/*.rs && return ;;
-        libzmq) echo crates/tools/scoreboard/tests/limits.rs && return ;;
+        libzmq) echo crates/tools/scoreboard/tests/measuring.rs && return ;;
         mosquitto) names='Kind::Mosquitto|MQTT_URL' ;;
         rabbitmq-server) names='Kind::RabbitMq|AMQP_URL' ;;
         python3) names='start_python|python::environment' ;;

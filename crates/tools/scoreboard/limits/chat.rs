@@ -2,7 +2,7 @@
 //! code with the library of the example (tungstenite), is the faster of the two in its
 //! own benchmarks, and runs on the same tokio: the difference is the library's and ours.
 //! Usage: `limit-chat ADDR:PORT [silent]`. It prints the lines of ws-server, unless it is
-//! told to be silent.
+//! started with `silent`.
 
 use std::{env, net::SocketAddr, time::SystemTime};
 
@@ -16,8 +16,8 @@ use tokio_websockets::{Limits, Message, ServerBuilder, WebSocketStream};
 
 type Said = (SocketAddr, Message);
 
-/// As in ws-server: so many messages wait for a client that reads too slowly, of so many
-/// bytes.
+/// As in ws-server: how many messages wait for a slow reader, and how many bytes each may
+/// have.
 const WAITING: usize = 1024;
 const MAX: Option<usize> = Some(64 * 1024);
 /// The first byte of a frame that ends a connection.
@@ -51,7 +51,7 @@ async fn serve(
     everybody: broadcast::Sender<Said>,
     is_silent: bool,
 ) -> Result<()> {
-    // In a box of its own, since what it needs is not needed during the chat.
+    // Boxed, so that its memory is freed before the chat begins.
     let Some(mut me) = Box::pin(upgrade(client)).await? else { return Ok(()) };
     let mut all = everybody.subscribe();
     if !is_silent {
@@ -80,7 +80,7 @@ async fn serve(
                 said = all.recv() => {
                     let (from, message) = said?;
                     if from != peer { me.feed(message).await?; }
-                    // Written at once when no more waits.
+                    // Flushed when no more messages wait.
                     if all.is_empty() { me.flush().await?; }
                 }
             }

@@ -1,4 +1,4 @@
-// The limit for MQTT: the C library that the examples call by way of its crate.
+// The limit for MQTT: the C library that the examples use through its Rust crate.
 // Usage: paho publish|subscribe [--broker URL] [--topic TOPIC]... [--qos QOS]
 //        publish: [--count COUNT] [--interval SECONDS]
 //        subscribe: [--persistent] [--client-id NAME]
@@ -12,14 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-// On their way to the broker, as in mqtt-publisher; and waiting in the library for that.
+// In flight to the broker, as in mqtt-publisher; and queued in the library.
 enum { IN_FLIGHT = 1, MAX_PENDING = 64, MAX_TOPICS = 8, TEXT = 16 };
 
 static MQTTAsync client;
 static const char *broker, *topics[MAX_TOPICS + 1] = {"myhome/livingroom/temperature"};
 static char name[64], status[256];
 static int publishes, qos, retained;
-// Places for messages in the library; they are still closed before it has connected.
+// Free places in the library. They are closed until it has connected.
 static sem_t places;
 static int closed_places = MAX_PENDING;
 
@@ -29,7 +29,7 @@ static void check(int result, const char *what) {
     exit(1);
 }
 
-// No connection at the start, or a topic that is refused. What is lost later comes back.
+// No connection at the start, or a refused topic. A connection lost later comes back.
 static void on_failure(void *topic, MQTTAsync_failureData *data) {
     if (topic || closed_places > 0)
         check(data ? data->code : MQTTASYNC_FAILURE, topic ? topic : broker);
@@ -66,7 +66,7 @@ static void on_connected(void *context, char *cause) {
     for (; closed_places > 0; closed_places--) sem_post(&places);
 }
 
-// Gives a message to the library, and once more if it was lost with its connection.
+// Gives a message to the library, again if it was lost with its connection.
 static void deliver(void *text, MQTTAsync_failureData *loss) {
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
     response.onSuccess = on_done;
@@ -88,7 +88,7 @@ static void publish(long count, double seconds, const sigset_t *stop) {
     }
     puts("Publishing stopped");
     for (int i = 0; i < MAX_PENDING; i++) sem_wait(&places);
-    // The last word.
+    // The status.
     *topics = status;
     qos = retained = 1;
     deliver(strdup("offline"), NULL);

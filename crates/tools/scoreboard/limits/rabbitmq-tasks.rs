@@ -54,7 +54,7 @@ async fn main() -> Result<()> {
     Ok(connection.close(200, "done".into()).await?)
 }
 
-/// The queue, and the one for its failed tasks.
+/// Declares the queue, and the one for its failed tasks.
 async fn declare(channel: &Channel, queue: &str) -> Result<()> {
     for name in [format!("{queue}.failed"), queue.to_string()] {
         let failed = format!("{name}.failed");

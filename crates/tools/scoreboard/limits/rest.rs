@@ -1,6 +1,6 @@
-//! The limit for REST: the routes of rest-server on axum, the framework most in use.
+//! The limit for REST: the routes of rest-server on axum, a widely used framework.
 //! Usage: `limit-rest ADDR:PORT [silent]`. It prints the lines of rest-server, unless it
-//! is told to be silent.
+//! is started with `silent`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value, json, value::RawValue};
 use tokio::net::TcpListener;
 
-/// The items, and the id that was given last.
+/// The items, and the last id that was given out.
 type Items = State<Arc<Mutex<(BTreeMap<u64, Item>, u64)>>>;
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -28,7 +28,7 @@ struct Item {
 
 struct Id(u64);
 
-/// On one thread, as rest-server.
+/// On one thread, like rest-server.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);

@@ -1,8 +1,8 @@
-// The limit for TCP: an echo server that asks the kernel directly, with nothing in
-// between. One thread, level-triggered epoll.
+// The limit for TCP: an echo server directly on system calls. One thread, level-triggered
+// epoll.
 // Usage: tcp-epoll [blocking|threaded] ADDR:PORT [silent]
 // It prints the lines of async-tcp-server, and with the first word those of tcp-server or
-// of threaded-tcp-server, unless it is told to be silent.
+// of threaded-tcp-server, unless it is started with `silent`.
 
 #include <errno.h>
 #include <netdb.h>
@@ -22,7 +22,7 @@ enum { BACKLOG = 4096, OPEN_FILES = 16384, EVENTS = 1024, SHOWN = 200, NAME = 64
 static char peers[OPEN_FILES][NAME];
 static int silent, blocking;
 
-// One write per line, and no escapes: the least that it can cost.
+// One write per line, nothing escaped: the cheapest way to print.
 static void tell(const char *what, const char *who, const char *rest, int length) {
     char line[SHOWN + 2 * NAME];
     if (silent)
@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    // Writing to a client that left is an error of that client, and not the end.
+    // Writing to a client that has left must not end the server.
     signal(SIGPIPE, SIG_IGN);
     int epoll = epoll_create1(0);
     int listener = listen_on(argc > 1 ? argv[1] : "127.0.0.1:65432", server);

@@ -1,7 +1,7 @@
-// The limit for UDP: recvfrom and sendto in a loop, with nothing in between.
+// The limit for UDP: recvfrom and sendto in a loop.
 // Usage: udp [async] ADDR:PORT [silent]
 // It prints the lines of udp-server, and with the first word those of async-udp-server,
-// unless it is told to be silent.
+// unless it is started with `silent`.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +20,7 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-// One write per line, and no escapes: the least that it can cost.
+// One write per line, nothing escaped: the cheapest way to print.
 static void tell(const char *before, const char *data, int length, const char *after,
                  const union address *who) {
     char line[SHOWN + 100], ip[INET6_ADDRSTRLEN];

@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-// As many messages as the crate zeromq lets wait for a peer that does not read; and how
-// long nothing has come when it is time to ask whether the peer is gone.
+// How many messages wait for a peer that does not read, as in the crate zeromq; and after
+// how long a silence to check whether the peer has gone.
 enum { WAITING = 100000, FRAMES = 16, SILENCE_MS = 100 };
 enum { EVENTS = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED };
 
@@ -25,7 +25,7 @@ static void check(int result, const char *what) {
     }
 }
 
-// Tells of the next event of the connection, if there is one; to wait, flags are 0.
+// Prints the next event of the connection, if there is one; with flags 0 it waits.
 static void tell_event(int flags) {
     zmq_msg_t event, address;
     uint16_t kind;
@@ -56,7 +56,7 @@ static int receive(void *socket, zmq_msg_t *frames) {
     return count;
 }
 
-// One line, with no escapes: the least that it can cost.
+// One line, nothing escaped: the cheapest way to print.
 static void tell(const char *what, zmq_msg_t *frames, int count, int shown) {
     fputs(what, stdout);
     for (int i = 0; i < count; i++) {
@@ -85,7 +85,7 @@ static void answer(void *socket) {
 static void print(void *context, void *socket, double work, long count, int shown) {
     zmq_msg_t frames[FRAMES];
     int silence = SILENCE_MS;
-    // To connect returns at once: only a monitor tells when there is a peer.
+    // zmq_connect returns at once: only a monitor shows when there is a peer.
     monitor = zmq_socket(context, ZMQ_PAIR);
     check(zmq_socket_monitor(socket, "inproc://events", EVENTS), "monitor");
     check(zmq_connect(monitor, "inproc://events"), "monitor");

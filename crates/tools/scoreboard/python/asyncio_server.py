@@ -1,6 +1,7 @@
 """An asyncio TCP echo server on the library's streams: the twin of async-tcp-server."""
 
 import asyncio
+import re
 import resource
 import signal
 import socket
@@ -8,10 +9,11 @@ import sys
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 async def handle_client(reader, writer):
@@ -19,7 +21,7 @@ async def handle_client(reader, writer):
     print(f"Connected by {addr}")
     try:
         while data := await reader.read(1024):
-            print(f"Received from {addr}: {printable(data)}")
+            print(f"Received from {addr}: {printable(data)[:200]}")
             writer.write(data)
             await writer.drain()
         print(f"Closing connection with {addr}")

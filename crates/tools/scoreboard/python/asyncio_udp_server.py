@@ -1,15 +1,17 @@
 """An asyncio UDP echo server, a DatagramProtocol: the twin of async-udp-server."""
 
 import asyncio
+import re
 import signal
 import sys
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 class EchoServerProtocol(asyncio.DatagramProtocol):
@@ -24,7 +26,7 @@ class EchoServerProtocol(asyncio.DatagramProtocol):
         if addr[1] in (0, self.port):
             print(f"Ignored a datagram that claims to be from {peer}", file=sys.stderr)
             return
-        print(f"Received {printable(data)} from {peer}")
+        print(f"Received {printable(data)[:200]} from {peer}")
         self.transport.sendto(data, addr)
 
     def error_received(self, exc):

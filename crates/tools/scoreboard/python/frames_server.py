@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import resource
 import socket
 import struct
@@ -11,10 +12,11 @@ sys.stdout.reconfigure(line_buffering=True)
 MAX_FRAME = 32 * 1024
 store = {}
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 def answer(frame):
@@ -48,7 +50,7 @@ async def serve(reader, writer):
             if length > MAX_FRAME:
                 break
             frame = await reader.readexactly(length)
-            print(f"Received from {peer}: {printable(frame)}")
+            print(f"Received from {peer}: {printable(frame)[:200]}")
             reply = json.dumps(answer(frame), separators=(",", ":")).encode()
             writer.write(struct.pack(">I", len(reply)) + reply)
             await writer.drain()

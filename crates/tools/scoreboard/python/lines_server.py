@@ -1,5 +1,6 @@
 """A key-value store behind lines, with a thread per client: the twin of lines-server."""
 
+import re
 import socket
 import sys
 import threading
@@ -8,9 +9,11 @@ sys.stdout.reconfigure(line_buffering=True)
 store = {}
 lock = threading.Lock()
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(text):
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
+    return CONTROL.sub("\ufffd", text)
 
 
 def answer(line):
@@ -42,7 +45,7 @@ def serve(conn, peer):
         with conn, conn.makefile("rb") as lines:
             while line := lines.readline(4096):
                 request = line.decode().rstrip("\r\n")
-                print(f"Received from {peer}: {printable(request)}\n", end="")
+                print(f"Received from {peer}: {printable(request)[:200]}\n", end="")
                 reply = answer(request)
                 conn.sendall(f"{reply}\n".encode())
                 if reply == "bye":

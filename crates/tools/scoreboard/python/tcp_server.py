@@ -1,15 +1,17 @@
 """A blocking TCP echo server, one client at a time: the twin of tcp-server."""
 
+import re
 import socket
 import sys
 import time
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 def serve(conn, peer):
@@ -17,7 +19,7 @@ def serve(conn, peer):
     try:
         with conn:
             while data := conn.recv(1024):
-                print(f"Received: {printable(data)}")
+                print(f"Received: {printable(data)[:200]}")
                 conn.sendall(data)
         print(f"Closing connection with {peer}")
     except OSError as error:

@@ -1,6 +1,7 @@
 """A TCP echo server with a thread a client: the twin of threaded-tcp-server."""
 
 import argparse
+import re
 import resource
 import socket
 import sys
@@ -9,10 +10,11 @@ import time
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 # A line is written together with its end, else those of two threads could mix.
@@ -21,7 +23,7 @@ def serve(conn, peer):
     try:
         with conn:
             while data := conn.recv(1024):
-                print(f"Received from {peer}: {printable(data)}\n", end="")
+                print(f"Received from {peer}: {printable(data)[:200]}\n", end="")
                 conn.sendall(data)
         print(f"Closing connection with {peer}\n", end="")
     except OSError as error:

@@ -1,15 +1,17 @@
 """A blocking UDP echo server, one socket for all clients: the twin of udp-server."""
 
+import re
 import socket
 import sys
 import time
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 host, port = sys.argv[1].rsplit(":", 1)
@@ -29,7 +31,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         if addr[1] in (0, own_port):
             print(f"Ignored a datagram that claims to be from {peer}", file=sys.stderr)
             continue
-        print(f"Received {printable(data)} from {peer}")
+        print(f"Received {printable(data)[:200]} from {peer}")
         try:
             s.sendto(data, addr)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
@@ -12,10 +13,11 @@ BROKER = os.environ.get("AMQP_URL", "amqp://127.0.0.1:5672")
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 def declare(channel, queue):
@@ -29,15 +31,15 @@ def declare(channel, queue):
 
 def do_task(channel, method, properties, body):
     again = " again" if method.redelivered else ""
-    print(f"Received{again}: {printable(body)}")
+    print(f"Received{again}: {printable(body)[:200]}")
     if args.work:
         time.sleep(args.work)
     if body == b"fail":
         channel.basic_reject(method.delivery_tag, requeue=False)
-        print(f"Failed: {printable(body)}")
+        print(f"Failed: {printable(body)[:200]}")
     else:
         channel.basic_ack(method.delivery_tag)
-        print(f"Done: {printable(body)}")
+        print(f"Done: {printable(body)[:200]}")
 
 
 parser = argparse.ArgumentParser()

@@ -1,6 +1,7 @@
 """A WebSocket chat server on the websockets library: the twin of ws-server."""
 
 import asyncio
+import re
 import resource
 import signal
 import sys
@@ -11,9 +12,11 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 sys.stdout.reconfigure(line_buffering=True)
 connected_clients = set()
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(text):
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(text.encode())} bytes)"
+    return CONTROL.sub("\ufffd", text)
 
 
 async def chat_handler(websocket):
@@ -24,7 +27,7 @@ async def chat_handler(websocket):
         while True:
             # Binary messages are passed on as text, too.
             text = await websocket.recv(decode=True)
-            print(f"Received from {host}:{port}: {printable(text)}")
+            print(f"Received from {host}:{port}: {printable(text)[:200]}")
             broadcast(connected_clients - {websocket}, f"[{port}]: {text}")
     except ConnectionClosed as error:
         print(f"Client disconnected: {host}:{port}")

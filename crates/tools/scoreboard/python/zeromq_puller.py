@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import re
 import signal
 import sys
 
@@ -10,10 +11,11 @@ from zmq.utils.monitor import recv_monitor_message
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 parser = argparse.ArgumentParser()
@@ -32,4 +34,4 @@ with zmq.Context() as context, context.socket(zmq.PULL) as tasks:
     print(f"Connected to {args.endpoint}")
     for _ in itertools.count() if args.count is None else range(args.count):
         task = tasks.recv_multipart()
-        print(f"Received: {printable(b' | '.join(task))}")
+        print(f"Received: {printable(b' | '.join(task))[:200]}")

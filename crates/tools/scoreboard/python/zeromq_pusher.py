@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 import time
@@ -12,10 +13,11 @@ REPLY_TIMEOUT = 5
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 parser = argparse.ArgumentParser()
@@ -36,7 +38,7 @@ with zmq.Context() as context:
             task = f"{os.getpid()}-{number} {args.task}".encode()
             # Blocks while there is no puller.
             socket.send(task)
-            print(f"Sent: {printable(task)}")
+            print(f"Sent: {printable(task)[:200]}")
         socket.linger = REPLY_TIMEOUT * 1000
     # Returns when all has left, or when that takes too long.
     start = time.monotonic()

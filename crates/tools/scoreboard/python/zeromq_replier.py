@@ -1,5 +1,6 @@
 """A ZeroMQ replier on pyzmq: the twin of zeromq-replier."""
 
+import re
 import signal
 import sys
 
@@ -7,10 +8,11 @@ import zmq
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 for number in (signal.SIGINT, signal.SIGTERM):
@@ -21,5 +23,5 @@ with zmq.Context() as context, context.socket(zmq.REP) as socket:
     print(f"Replier listening on {socket.last_endpoint.decode()}")
     while True:
         request = socket.recv_multipart()
-        print(f"Received request: {printable(b' | '.join(request))}")
+        print(f"Received request: {printable(b' | '.join(request))[:200]}")
         socket.send_multipart(request)

@@ -1,6 +1,7 @@
 """A ZeroMQ subscriber on pyzmq: the twin of zeromq-subscriber."""
 
 import argparse
+import re
 import signal
 import sys
 
@@ -9,10 +10,11 @@ from zmq.utils.monitor import recv_monitor_message
 
 sys.stdout.reconfigure(line_buffering=True)
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 
 def printable(data):
-    text = data[:804].decode(errors="backslashreplace")
-    return text if len(text) <= 200 else f"{text[:200]}... ({len(data)} bytes)"
+    return CONTROL.sub("\ufffd", data.decode(errors="replace"))
 
 
 parser = argparse.ArgumentParser()

@@ -1,5 +1,5 @@
 //! The report as charts for the slides and for the page: a lane for each row, with a mark
-//! for each side. Shapes tell the sides apart for whoever cannot tell their colours.
+//! for each side. Each side has its own shape, for those who cannot see the colours.
 
 use anyhow::{Context, Result};
 use plotters::coord::Shift;
@@ -12,13 +12,13 @@ use crate::table::{grouped, number};
 
 /// The deck's colours and fonts; a slide is 1280 by 720.
 pub const THEME: &str = include_str!("../../../../slides/theme.css");
-/// What a slide leaves below its title.
+/// The space on a slide below its title.
 const SIZE: (u32, u32) = (1184, 544);
 const LEGEND: i32 = 34;
 /// Pixels on the slide. The backend divides the size by 1.24.
 pub const TEXT: i32 = 24;
 const FONT: (&str, f64) = ("'Source Sans 3', sans-serif", TEXT as f64 * 1.24);
-/// What the names of the lanes take.
+/// The width for the names of the lanes.
 const NAMES: u32 = 300;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -26,7 +26,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub struct Chart {
     pub file: &'static str,
     pub svg: String,
-    /// What it shows, for those who cannot see it.
+    /// The alternative text: what it shows.
     pub says: String,
 }
 
@@ -37,7 +37,7 @@ struct Lanes {
     note: &'static str,
     part: Part,
     what: What,
-    /// What the alternative text calls a figure.
+    /// The unit in the alternative text.
     unit: &'static str,
 }
 
@@ -71,7 +71,7 @@ const CHARTS: [Lanes; 5] = [
     rates("sizes.svg", Part::Sizes),
 ];
 
-/// Whether a chart has room for the row: one of all transports has not for each.
+/// Whether the chart shows the row: those of all transports have no room for each.
 fn is_shown(row: &Row) -> bool {
     let only_in_tables =
         transport(&row.transport).is_some_and(|it| it.only_in_tables);
@@ -82,7 +82,7 @@ fn is_shown(row: &Row) -> bool {
     }
 }
 
-/// The name of a lane. A broker keeps its silent clients, and not the example.
+/// The name of a lane: for idle clients of a broker, that of the broker.
 fn name(row: &Row) -> String {
     let Row { transport: name, clients, bytes, .. } = row;
     let is_broker = transport(name).is_some_and(|it| it.broker().is_some());
@@ -131,7 +131,7 @@ impl Lanes {
         let spread = Figure::of(bars.flatten().collect()).spread();
         let (low, high) = spread.context("nothing to draw")?;
         let lanes = rows.len();
-        // The first row stands at the top, where an axis has its greatest value.
+        // The first row is at the top, where the axis has its greatest value.
         let label = |y: &f64| {
             let row = rows.get(lanes.wrapping_sub(y.round() as usize + 1));
             let row = row.filter(|_| y.fract() == 0.0);
@@ -160,7 +160,7 @@ impl Lanes {
             .axis_style(TRANSPARENT)
             .draw()?;
         for (lane, three) in rows.iter().enumerate() {
-            // The example is drawn last: it stands in front.
+            // The example is drawn last, in front.
             for side in SIDES.into_iter().rev() {
                 let Some([from, at, to]) =
                     three.side(side).and_then(|row| self.bar(row))
@@ -261,7 +261,7 @@ fn colour(name: &str) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
-/// Only powers of ten stand at an axis: there is no room for more.
+/// Only powers of ten are labelled: there is no room for more.
 fn tick(value: f64) -> String {
     let ten = 10f64.powf(value.log10().round());
     match (value / ten - 1.0).abs() < 1e-6 {

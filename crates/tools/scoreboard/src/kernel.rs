@@ -1,5 +1,5 @@
-//! What only Linux tells and does: on which processor a program runs, how much of it
-//! a process has had, and how many bytes crossed the loopback.
+//! What needs Linux: choosing a processor for a program, the processor time and memory
+//! of a process, and the bytes on the loopback.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -11,8 +11,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
-/// Where the server runs and where the load: apart, so that neither takes the other's
-/// time. None where they have to share a core.
+/// The processors of the server and of the load, on two cores, so that neither takes the
+/// other's time. None if they have to share a core.
 pub type Processors = Option<(usize, usize)>;
 
 /// Two processors that this program may use and that do not share a core.
@@ -27,8 +27,8 @@ pub fn two_cores() -> Result<Processors> {
     }))
 }
 
-/// The first processor, and the first one whose siblings are not the same. Where the
-/// kernel tells no siblings, each is a core of its own.
+/// The first processor, and the first one on another core, which has other siblings. If
+/// the kernel lists no siblings, each processor is a core.
 pub fn apart(
     allowed: &[usize],
     siblings: impl Fn(usize) -> Option<String>,
@@ -39,9 +39,9 @@ pub fn apart(
     Some((*server, *load))
 }
 
-/// Starts a program on the server's processor: it inherits where this one runs at that
-/// moment.
-pub fn beside<T>(
+/// Starts a program on the server's processor: it inherits the CPU affinity that this
+/// thread has at that moment.
+pub fn on_server_processor<T>(
     processors: Processors,
     start: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
@@ -59,8 +59,8 @@ fn pin(processor: usize) -> Result<()> {
         .context("cannot choose a processor")
 }
 
-/// The processor time that all threads of a process have had so far, in seconds: to
-/// the nanosecond where /proc counts in hundredths.
+/// The processor time of all threads of a process so far, in seconds. Its resolution is
+/// a nanosecond; that of /proc is a hundredth of a second.
 pub fn cpu_seconds(process: u32) -> Result<f64> {
     let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed()))?;
     Ok(Duration::from(clock.now()?).as_secs_f64())
@@ -74,7 +74,7 @@ pub fn cpu_seconds_of_the_ended() -> Result<f64> {
     Ok(seconds.iter().sum())
 }
 
-/// The memory that a process really occupies, in KiB.
+/// The resident memory of a process, in KiB.
 pub fn resident_kib(process: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     first_number(&status, "VmRSS:").context("no VmRSS")
@@ -86,8 +86,8 @@ pub fn loopback_bytes() -> Result<f64> {
     first_number(&devices, "lo:").context("no loopback")
 }
 
-/// Moves into a network of our own, with nothing in it but a loopback that nobody else
-/// uses; says whether that may be done. What is started from now on is in there too.
+/// Moves into a new network namespace, whose loopback nobody else uses; returns whether
+/// that was allowed. Programs that are started later are in it too.
 pub fn own_loopback() -> Result<bool> {
     let before = File::open("/proc/thread-self/ns/net")?;
     if sched::unshare(CloneFlags::CLONE_NEWNET).is_err() {

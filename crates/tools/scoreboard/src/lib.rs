@@ -1,8 +1,8 @@
-//! The scoreboard: measures the same job over every transport of the lecture, beside
-//! Python and beside what is possible, and draws what it found.
+//! The scoreboard: measures the same job over every transport of the lecture, in Rust, in
+//! Python and by a fast reference program, the limit. It prints tables and draws charts.
 //!
-//! What answers or relays are the programs on the slides, in release builds, and the
-//! brokers; the load is the scoreboard's own.
+//! The programs on the slides, in release builds, and the brokers are measured. The load
+//! that they are measured under comes from this crate.
 
 pub mod chart;
 pub mod kernel;

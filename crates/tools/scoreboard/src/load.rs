@@ -1,9 +1,9 @@
-//! The load: connections, and lines that programs print, all on one thread and
-//! straight on the kernel's events.
+//! The load: connections, and the output of programs, on one thread with an event loop
+//! directly on epoll.
 //!
-//! Messages go down lanes. A lane is a client that asks and waits for its answer, or
-//! a publisher with some messages under way; a message has arrived when each listener
-//! of its lane has got it: the client itself, or every subscriber.
+//! Messages travel on lanes. A lane is a client that waits for each reply, or a publisher
+//! with several messages in flight. A message has arrived when each listener of its lane
+//! has received it: the client itself, or every subscriber.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind::Interrupted, ErrorKind::WouldBlock, Read, Write};
@@ -21,7 +21,7 @@ use socket2::{SockAddr, Socket, Type};
 use crate::protocol::Protocol;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the kernel is asked to wait for events when nothing else is to do.
+/// The longest wait for events when there is nothing to send.
 const WAIT: Duration = Duration::from_millis(100);
 const BUFFER: usize = 128 * 1024;
 
@@ -34,27 +34,27 @@ pub struct Load {
     buffer: Vec<u8>,
     connections: Vec<Connection>,
     lanes: Vec<Lane>,
-    /// A lane stands here once for each further message that it may have under way.
+    /// A lane is in this list once for each further message that it may send.
     free: VecDeque<usize>,
-    /// Of what has arrived since the load began to send this way.
+    /// The delays of the messages that have arrived in the current measurement.
     delays: Delays,
     last_arrival: Instant,
-    /// The longest silence before the server is given up.
+    /// The longest silence before the measurement fails.
     pub patience: Duration,
-    /// How often a client came anew.
+    /// How many new connections were opened for a message.
     visits: u8,
 }
 
-/// A socket, or the pipe of a program's output; its place in the list is its token.
+/// A socket, or the pipe of a program's output; its index in the list is its token.
 struct Connection {
     stream: File,
     protocol: Box<dyn Protocol>,
-    /// The place where it connects anew for each message, if it does.
+    /// The address to which it connects again for each message, if it does.
     anew: Option<SockAddr>,
     input: Vec<u8>,
     output: Vec<u8>,
     lane: usize,
-    /// What arrives here are messages of the lane, to this listener.
+    /// The number of the lane's listener that receives here, if one does.
     listener: Option<usize>,
 }
 
@@ -62,16 +62,16 @@ struct Connection {
 struct Lane {
     /// The connection that its messages are sent on.
     speaker: usize,
-    /// What is under way, the oldest first: when it was due, and how many listeners
-    /// have not got it yet.
+    /// Messages in flight, the oldest first: when each was due, and how many listeners
+    /// have not received it yet.
     under_way: VecDeque<(Instant, usize)>,
-    /// How many messages of this lane have arrived at all listeners.
-    first: u64,
-    /// How many each listener has got.
+    /// How many messages all listeners have received: the number of the oldest one above.
+    arrived: u64,
+    /// How many messages each listener has received.
     heard: Vec<u64>,
 }
 
-/// A socket that is connected, whatever its kind.
+/// Returns a connected socket, for TCP or UDP.
 pub fn connect(address: &SockAddr, kind: Type) -> Result<Socket> {
     let socket = Socket::new(address.domain(), kind, None)?;
     socket.connect(address).context("cannot connect")?;
@@ -81,9 +81,9 @@ pub fn connect(address: &SockAddr, kind: Type) -> Result<Socket> {
     Ok(socket)
 }
 
-/// The same by TCP, as another client each time: from the loopback's addresses in
-/// turn. The ports of one alone would run out, since each rests for a minute when its
-/// connection has ended, and to look for a free one would be what is measured.
+/// The same for TCP, from another address of the loopback each time. With one address
+/// the ports would run out, since each stays in TIME-WAIT for a minute, and the search
+/// for a free one would be measured.
 fn connect_anew(address: &SockAddr, visit: u8) -> Result<File> {
     let socket = Socket::new(address.domain(), Type::STREAM, None)?;
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
@@ -111,7 +111,7 @@ impl Load {
         })
     }
 
-    /// A client that asks, and waits for the answer before it asks again.
+    /// A client that waits for the reply before it sends the next request.
     pub fn add_client(
         &mut self,
         (address, kind): (&SockAddr, Type),
@@ -120,8 +120,8 @@ impl Load {
     ) -> Result<()> {
         let socket = connect(address, kind)?;
         if !anew && kind == Type::STREAM {
-            // Closing then leaves nothing behind that waits for a minute in the
-            // kernel: after some thousand clients there would be no ports left.
+            // close() then sends RST and leaves nothing in TIME-WAIT. Otherwise there
+            // would be no free ports after some thousands of clients.
             socket.set_linger(Some(Duration::ZERO))?;
         }
         self.add_publisher(socket, protocol, 1, true)?;
@@ -130,8 +130,8 @@ impl Load {
         Ok(())
     }
 
-    /// A publisher that may have so many messages under way; when it is told what has
-    /// arrived, it is a listener itself.
+    /// A publisher with up to `under_way` messages in flight. If the broker acknowledges
+    /// them to it, the publisher is a listener itself.
     pub fn add_publisher(
         &mut self,
         socket: Socket,
@@ -146,8 +146,8 @@ impl Load {
         self.add(socket.into(), protocol, lane, listener, Interest::WRITABLE)
     }
 
-    /// Another place where the publisher's messages arrive: a connection, or the lines
-    /// that a program prints.
+    /// A listener for the publisher's messages: a connection, or the output of a
+    /// program.
     pub fn add_subscriber(
         &mut self,
         stream: impl Into<OwnedFd>,
@@ -192,7 +192,7 @@ impl Load {
         Ok(registry.register(&mut SourceFd(&fd), Token(token), interest)?)
     }
 
-    /// Waits until all connections and programs are ready for messages.
+    /// Waits until all connections and programs are ready.
     pub fn settle(&mut self) -> Result<()> {
         let start = Instant::now();
         while !self.connections.iter().all(|it| it.protocol.is_ready()) {
@@ -204,9 +204,9 @@ impl Load {
         Ok(())
     }
 
-    /// Sends so many messages a second for some time, answered or not; returns the
-    /// delays. Each counts from the moment at which its message was due: one that had
-    /// to wait for others waited all the same.
+    /// Sends messages at a fixed rate for some time; returns the delays. Each counts from
+    /// the moment at which its message was due, also if it had to wait for a free lane:
+    /// no coordinated omission.
     pub fn at_rate(&mut self, per_second: u32, time: Duration) -> Result<Delays> {
         let gap = Duration::from_secs(1) / per_second;
         let start = Instant::now();
@@ -218,14 +218,14 @@ impl Load {
                 self.send(lane, due)?;
                 due += gap;
             }
-            // Without waiting: the kernel's clock for it is too coarse.
+            // Busy-polls: the timeout of epoll counts in milliseconds.
             self.step(Duration::ZERO)?;
         }
         Ok(self.delays.clone())
     }
 
-    /// Sends the next message whenever one has arrived; returns the delays of what
-    /// arrived in this time, one at least, and how long it really was.
+    /// Sends the next message when one has arrived; returns the delays of at least one
+    /// message, and the time that really passed.
     pub fn at_full_speed(&mut self, time: Duration) -> Result<(Delays, Duration)> {
         let start = Instant::now();
         self.delays.reset();
@@ -238,7 +238,7 @@ impl Load {
         Ok((self.delays.clone(), start.elapsed()))
     }
 
-    /// Waits for what is under way.
+    /// Waits until no message is in flight.
     pub fn drain(&mut self) -> Result<()> {
         while !self.is_idle() {
             self.step(WAIT)?;
@@ -258,7 +258,7 @@ impl Load {
             self.visits = self.visits.wrapping_add(1);
             let stream = connect_anew(address, self.visits)?;
             self.register(&stream, index, Interest::WRITABLE)?;
-            // The one before is closed by this.
+            // This closes the previous connection.
             self.connections[index].stream = stream;
         }
         let connection = &mut self.connections[index];
@@ -266,7 +266,7 @@ impl Load {
         connection.flush()
     }
 
-    /// Waits for events, at most so long, and does what they ask for.
+    /// Waits for events, at most for `wait`, and handles them.
     fn step(&mut self, wait: Duration) -> Result<()> {
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() == Interrupted => return Ok(()),
@@ -293,21 +293,21 @@ impl Load {
 }
 
 impl Lane {
-    /// A listener has got its next message. Returns when the oldest one was due, if now
-    /// all have got that.
+    /// A listener has received its next message. If all have now received the oldest one,
+    /// returns when that was due.
     fn hear(&mut self, listener: usize) -> Result<Option<Instant>> {
-        let place = (self.heard[listener] - self.first) as usize;
+        let place = (self.heard[listener] - self.arrived) as usize;
         self.heard[listener] += 1;
         let message = self.under_way.get_mut(place);
         message.context("a message came that was not sent")?.1 -= 1;
         let Some((_, 0)) = self.under_way.front() else { return Ok(None) };
-        self.first += 1;
+        self.arrived += 1;
         Ok(self.under_way.pop_front().map(|(due, _)| due))
     }
 }
 
 impl Connection {
-    /// Sends what there is room for; an event tells when there is room for more.
+    /// Writes as much as the socket takes; an event comes when it takes more.
     fn flush(&mut self) -> Result<()> {
         while !self.output.is_empty() {
             match self.stream.write(&self.output) {
@@ -319,7 +319,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what is there; returns how many messages that completes.
+    /// Reads all that is there; returns how many messages are now complete.
     fn receive(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut messages = 0;
         loop {
@@ -337,7 +337,7 @@ impl Connection {
             }
             self.flush()?;
             if messages > 0 && self.anew.is_some() {
-                // What the server does with the connection now is of no interest.
+                // This connection is done: do not wait for the server to close it.
                 return Ok(messages);
             }
         }

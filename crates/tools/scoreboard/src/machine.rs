@@ -1,4 +1,4 @@
-//! What the figures were measured on. The versions of libraries are those of the commit.
+//! The machine of the run. The commit determines the versions of the libraries.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -36,7 +36,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// What a program says of itself; nothing if it is not there.
+/// The first line that a program prints; empty if it is missing.
 fn first_line(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.map(|output| output.stdout).unwrap_or_default();

@@ -9,11 +9,11 @@ use clap::Parser;
 use scoreboard::report::Report;
 use scoreboard::{program, run, slides, table};
 
-/// Measures the examples of the lecture, beside Python and beside what is possible.
+/// Measures the examples of the lecture beside Python and beside their limits.
 ///
 /// Prints tables, and writes scoreboard.json, charts and index.html, a page with
-/// everything. Takes a quarter of an hour. What cannot be measured is named, and all else
-/// is measured. Exit status 1 when nothing could be measured, 2 for a wrong argument.
+/// everything. Takes a quarter of an hour. If something cannot be measured, it says why
+/// and goes on. Exit status 1 if nothing could be measured, 2 for an unknown option.
 #[derive(Parser)]
 struct Arguments {
     /// A first look in a minute: fewer, shorter rounds, and fewer loads
@@ -22,13 +22,13 @@ struct Arguments {
     /// Measure only transports whose name contains this, such as `ZeroMQ`
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     only: String,
-    /// The folder for what is written [default: target/scoreboard]
+    /// Write to this folder [default: target/scoreboard]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Measure nothing: print and draw again what was measured before
+    /// Measure nothing: print and draw an earlier run, a scoreboard.json
     #[arg(long, value_name = "RUN", conflicts_with_all = ["quick", "only"])]
     draw: Option<PathBuf>,
-    /// Tell what has changed since another run, a scoreboard.json
+    /// Show what has changed since an earlier run, a scoreboard.json
     #[arg(long, value_name = "RUN")]
     compare: Option<PathBuf>,
     /// Show this run on the slides: write slides/scoreboard, and the figures in the deck

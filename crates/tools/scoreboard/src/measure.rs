@@ -1,4 +1,4 @@
-//! One measurement: a program and its load are started, measured, and ended.
+//! One measurement: starts a program and its load, measures them, and ends them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process;
@@ -15,15 +15,13 @@ use crate::protocol::{Amqp, Fixed, Http, Lines, Mqtt, Protocol, WebSocket, Zmtp}
 use crate::report::{Part, Plan, Round, What};
 use crate::rows::{Case, How};
 
-/// How much of a message a line has to show that tells of it.
+/// How many bytes of the message a printed line must show.
 const SHOWN: usize = 16;
-/// How long a program may take to connect, and one that sends to its end.
+/// How long a program may take to connect, and how long a sender may run.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
-/// What a socket keeps of datagrams for certain; what is more may be lost.
-const DATAGRAMS: usize = 64 * 1024;
 
-/// What stands for a name in the arguments of a program.
+/// The placeholders in the arguments of a program, and their values.
 type Names<'a> = &'a [(&'a str, &'a str)];
 
 /// What all measurements share.
@@ -31,7 +29,7 @@ pub struct Bench {
     pub plan: Plan,
     /// The brokers that run, or why they do not.
     brokers: Vec<(Kind, Result<Broker, String>)>,
-    /// How many queues were named: no name comes twice.
+    /// How many queue names were given out: each name is used once.
     names: usize,
 }
 
@@ -41,12 +39,12 @@ struct Setting {
     load: Load,
     /// The broker's process, if there is one between them.
     broker: Option<u32>,
-    /// The program's memory before its clients came.
+    /// The program's memory before clients connected.
     empty_kib: f64,
 }
 
-/// A temperature as JSON, in so many bytes: an item of the REST API, which no other
-/// transport minds.
+/// A temperature as JSON of this size. It is also a valid item of the REST API, so that
+/// all transports can carry the same message.
 pub fn reading(bytes: usize) -> String {
     let (head, tail) =
         (r#"{"name":"myhome/livingroom/temperature"#, r#"","price":21.53}"#);
@@ -77,7 +75,7 @@ fn protocol(case: &Case, queue: &str) -> Box<dyn Protocol> {
 }
 
 impl Bench {
-    /// Starts the brokers of these kinds, on the processor of all that is measured.
+    /// Starts the brokers of these kinds, on the server's processor.
     pub fn start(
         kinds: impl IntoIterator<Item = Kind>,
         mut plan: Plan,
@@ -92,7 +90,7 @@ impl Bench {
     }
 
     fn new_broker(&self, kind: Kind) -> Result<Broker> {
-        kernel::beside(self.plan.processors, || Broker::start(kind))
+        kernel::on_server_processor(self.plan.processors, || Broker::start(kind))
     }
 
     /// Measures once.
@@ -110,7 +108,7 @@ impl Bench {
             _ => setting.figures(case, &self.plan),
         };
         let complaints = setting.program.complaints();
-        // The program first: of its clients' end it would have much to say.
+        // The program ends first: it would report each client that disconnects.
         drop(setting.program);
         measured.with_context(|| match &*complaints {
             "" => "cannot measure".to_string(),
@@ -126,11 +124,15 @@ impl Bench {
         let fill = |argument: &String| names.iter().fold(argument.clone(), put);
         let arguments: Vec<String> =
             case.transport.arguments.iter().map(fill).collect();
-        it.start(&arguments, !case.transport.tells.is_empty(), self.plan.processors)
+        it.start(
+            &arguments,
+            !case.transport.message_line.is_empty(),
+            self.plan.processors,
+        )
     }
 
-    /// A server, and clients that ask, each waiting for its answer; in the chat one
-    /// speaks, and the others listen.
+    /// A server, and clients that each wait for their reply; in the chat one client
+    /// speaks and the others listen.
     fn server(&self, case: &Case, it: &Program) -> Result<Setting> {
         let row = case.transport;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -142,8 +144,7 @@ impl Bench {
         program.wait_until_ready(&address, kind)?;
         let empty_kib = kernel::resident_kib(program.id())?;
         let (mut load, socket) = (Load::new()?, || connect(&address, kind));
-        let most = if is_udp { DATAGRAMS / case.bytes } else { usize::MAX };
-        for number in 0..case.clients.min(most) {
+        for number in 0..case.clients {
             let client = protocol(case, "");
             match (row.how, number) {
                 (How::Chat, 0) => {
@@ -156,8 +157,8 @@ impl Bench {
         Ok(Setting { program, load, broker: None, empty_kib })
     }
 
-    /// A program that prints what arrives there, by way of a broker or from the load,
-    /// where it connects. A queue of its own keeps what one leaves from the next one.
+    /// A program that prints what it receives, through a broker or, when it connects to
+    /// the load, from there. With a new queue it gets nothing that an earlier one left.
     fn receiver(&mut self, case: &Case, it: &Program) -> Result<Setting> {
         let queue = self.queue();
         let broker =
@@ -177,11 +178,11 @@ impl Bench {
         };
         peer.set_tcp_nodelay(true)?;
         let (mut load, it) = (Load::new()?, case.transport);
-        // Whether the broker tells the publisher what has arrived.
+        // Whether the broker acknowledges to the publisher.
         let is_told = it.qos > 0 || it.confirmed;
         load.add_publisher(peer, protocol(case, &queue), it.window, is_told)?;
-        let tells = it.tells.clone() + &reading(case.bytes)[..SHOWN];
-        let lines = Lines { ready: Some(&it.ready), tells: tells.into() };
+        let tells = it.message_line.clone() + &reading(case.bytes)[..SHOWN];
+        let lines = Lines { ready: Some(&it.ready_line), tells: tells.into() };
         load.add_subscriber(program.lines()?, Box::new(lines))?;
         let broker = broker.map(|(_, process)| process);
         Ok(Setting { program, load, broker, empty_kib: 0.0 })
@@ -201,9 +202,9 @@ impl Bench {
         format!("scoreboard-{}", self.names)
     }
 
-    /// A program that sends to its end, which is when all is sent, or confirmed where
-    /// the protocol confirms. What it takes to start and to connect does not count: one
-    /// message alone tells that.
+    /// A program that ends when all messages are sent, or confirmed if the protocol has
+    /// confirms. Starting and connecting do not count: a run with one message measures
+    /// them, and is subtracted.
     fn send(&mut self, case: &Case, it: &Program) -> Result<Round> {
         let alone = self.run(case, it, 1)?;
         let (window, mut count) = (self.plan.window_ms as f64 / 1000.0, 500.0);
@@ -212,7 +213,7 @@ impl Bench {
             let [took, cpu, broker_cpu, bytes] =
                 [0, 1, 2, 3].map(|n| all[n] - alone[n]);
             if took < window && count < 1e6 {
-                // So many more that they should take long enough.
+                // Enough messages to last for the window.
                 count *= (1.5 * window / took.max(0.01)).clamp(1.5, 20.0);
                 continue;
             }
@@ -224,13 +225,13 @@ impl Bench {
                 (What::BrokerCpuUs, broker_cpu / messages * 1e6),
                 (What::WireBytes, bytes / messages),
             ]);
-            // So few messages are no measure of what takes less than starting does.
+            // A cost below the noise of starting can come out negative: no figure.
             round.retain(|_, figure| *figure > 0.0);
             return Ok(round);
         }
     }
 
-    /// Sends so many. What that took: seconds, processor time, the broker's, and bytes.
+    /// Sends `count` messages; returns seconds, processor time, the broker's, and bytes.
     fn run(&mut self, case: &Case, it: &Program, count: u64) -> Result<[f64; 4]> {
         let queue = self.queue();
         let (broker, process) = self.broker(case)?;
@@ -255,7 +256,7 @@ impl Bench {
         Ok([0, 1, 2, 3].map(|part| after[part] - before[part]))
     }
 
-    /// Clients of a new broker: one that has kept clients before has memory left.
+    /// Idle clients of a new broker: a used one has free memory left for them.
     fn idle_at_broker(&self, case: &Case) -> Result<Round> {
         let broker = self.new_broker(self.broker(case)?.0.kind())?;
         let process = broker.process().context("the broker has ended")?;
@@ -313,8 +314,8 @@ impl Setting {
         Ok(round)
     }
 
-    /// The memory that clients take which have come and, but for the chat, where each
-    /// would be heard by all, have asked once.
+    /// The memory of connected clients. Each has sent one request, except in the chat,
+    /// where all clients would receive it.
     fn idle(&mut self, case: &Case) -> Result<Round> {
         self.load.settle()?;
         if case.transport.how != How::Chat {

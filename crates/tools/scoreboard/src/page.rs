@@ -1,4 +1,4 @@
-//! One page with everything: charts, tables, and what survives a fault.
+//! One page with everything: charts, tables, and what holds in a fault.
 
 use pulldown_cmark::{Options, Parser, html::push_html};
 
@@ -8,7 +8,7 @@ use crate::rows::TRANSPORTS;
 use crate::table::{self, Lines, markdown};
 
 const CLAIMS: &str = include_str!("../../claims/claims.md");
-/// What the page needs besides the colours of the deck's theme.
+/// The style of the page; the colours come from the deck's theme.
 const STYLE: &str = "
 body { max-width: 1184px; margin: 32px auto; padding: 0 24px; background: #fff;
   color: var(--ink); font: 18px/1.4 'Source Sans 3', 'Segoe UI', sans-serif; }

@@ -13,7 +13,7 @@ use brokers::{Process, python};
 use socket2::{SockAddr, Type};
 use tempfile::NamedTempFile;
 
-use crate::kernel::{Processors, beside};
+use crate::kernel::{Processors, on_server_processor};
 use crate::load::connect;
 use crate::report::Side;
 use crate::rows::{Limit, TRANSPORTS, Transport};
@@ -29,7 +29,7 @@ const PACKAGES: [&str; 6] = [
 ];
 /// FastAPI takes a second or two to start.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 
 /// What to start: its name in the table, and how its command begins.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it on the server's processor. What it prints goes to /dev/null, or is
-    /// read line by line; what it complains of goes into a file.
+    /// Starts it on the server's processor. Its standard output goes to /dev/null or to
+    /// a pipe; its standard error goes into a file.
     pub fn start(
         &self,
         arguments: &[String],
@@ -52,8 +52,9 @@ impl Program {
         command.args(&self.command[1..]).args(arguments);
         command.stdin(Stdio::null()).stderr(complaints.reopen()?);
         command.stdout(if read_lines { Stdio::piped() } else { Stdio::null() });
-        let process = beside(processors, || Ok(Process::start(&mut command)?))
-            .with_context(|| format!("cannot start {}", self.name))?;
+        let process =
+            on_server_processor(processors, || Ok(Process::start(&mut command)?))
+                .with_context(|| format!("cannot start {}", self.name))?;
         Ok(Running { process, complaints })
     }
 }
@@ -82,7 +83,7 @@ impl Running {
                 bail!("it ended at once: {status}; {}", self.complaints());
             }
             ensure!(Instant::now() < deadline, "it does not listen");
-            sleep(LOOK);
+            sleep(POLL_EVERY);
         }
         Ok(())
     }
@@ -112,7 +113,7 @@ fn answers(address: &SockAddr, kind: Type) -> Result<()> {
     Ok(())
 }
 
-/// Where the programs are, or why one cannot be had here.
+/// Where the programs are, or why one is missing.
 pub struct Programs {
     built: PathBuf,
     pub python: Result<PathBuf, String>,
@@ -135,7 +136,7 @@ impl Programs {
         Ok(Programs { built, python, compiled })
     }
 
-    /// What stands on a side of a transport.
+    /// The program on one side of a transport.
     pub fn find(&self, transport: &Transport, side: Side) -> Result<Program, String> {
         let (name, mut command) = match (side, &transport.limit) {
             (Side::Example, _) => {
@@ -156,8 +157,8 @@ impl Programs {
     }
 }
 
-/// Where cargo puts what it builds: this program is in target/release, or in
-/// target/debug.
+/// Cargo's target folder: this program is in its subfolder `release` or
+/// `debug`.
 pub fn target() -> Result<PathBuf> {
     let here = env::current_exe()?;
     let mut folders = here.ancestors();
@@ -171,7 +172,7 @@ fn build(profile: &str) -> Result<PathBuf> {
     let mut packages: Vec<&str> =
         TRANSPORTS.iter().map(|it| &*it.example[0]).collect();
     packages.dedup();
-    // For tests one by one, as other tests build them: together they are other builds.
+    // Tests build them one by one, as other tests do: together, features would differ.
     let together = if profile == "dev" { 1 } else { packages.len() };
     for packages in packages.chunks(together).chain([&["scoreboard"][..]]) {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));

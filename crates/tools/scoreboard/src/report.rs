@@ -1,5 +1,5 @@
-//! What was measured: the contents of scoreboard.json. It holds rounds, and nothing that
-//! follows from them.
+//! What was measured: the contents of scoreboard.json. It holds the rounds; everything
+//! else is computed from them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,15 +16,15 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
-/// Without it the figures mean nothing elsewhere.
+/// The machine of the run: figures of different machines are not comparable.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Machine {
-    /// The day of the run, as 2026-11-28.
+    /// The day of the run, such as 2026-11-28.
     pub date: String,
     pub processor: String,
     pub cores: usize,
     pub kernel: String,
-    /// Programs and libraries: name and version.
+    /// Programs and the commit: name and version.
     pub versions: Vec<(String, String)>,
 }
 
@@ -40,7 +40,7 @@ pub struct Plan {
     pub processors: Option<(usize, usize)>,
     /// Whether nobody else used the loopback, whose bytes are counted.
     pub own_loopback: bool,
-    /// The system's load average before each round: what else it had to do, and this.
+    /// The system's load average before each round. The run itself is included.
     pub load: Vec<f64>,
 }
 
@@ -54,7 +54,7 @@ pub enum Part {
     Clients,
     /// What larger messages change.
     Sizes,
-    /// What clients cost that only stay connected.
+    /// What connected but silent clients cost.
     Idle,
 }
 
@@ -66,7 +66,7 @@ pub enum Side {
     Example,
     /// Its twin in Python.
     Python,
-    /// What is possible: the same job in C, or by another library.
+    /// Its limit: the same job in C, or with another library.
     Limit,
 }
 
@@ -76,46 +76,46 @@ pub const SIDES: [Side; 3] = [Side::Example, Side::Python, Side::Limit];
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Row {
     pub part: Part,
-    /// What is the same for an example and what stands beside it, as `TCP, async`.
+    /// The name of the transport, the same on all sides, such as `TCP, async`.
     pub transport: String,
     pub side: Side,
-    /// What was measured, as `async-tcp-server` or `asyncio_server.py`.
+    /// What was measured, such as `async-tcp-server` or `asyncio_server.py`.
     pub program: String,
     pub clients: usize,
-    /// Of one message, without what the transport adds.
+    /// The size of a message, without what the transport adds.
     pub bytes: usize,
     /// Why there are no figures, or fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// None where it failed.
+    /// None for a round in which it failed.
     pub rounds: Vec<Option<Round>>,
 }
 
-/// What is measured of a row.
+/// What a figure of a row measures.
 #[derive(
     Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// Round trip or delivery, from the moment at which the message was due.
+    /// Round trip or delivery, since the message was due; at full speed, since sent.
     P50Us,
     P99Us,
-    /// Messages, as many as it can.
+    /// Messages at full speed.
     PerSecond,
-    /// IP packets on the loopback per message: both ways, all hops.
+    /// Bytes of IP packets on the loopback per message: both ways, all hops.
     WireBytes,
     /// Processor time per message: the program's, the broker's, and the load's own.
     CpuUs,
     BrokerCpuUs,
     LoadCpuUs,
-    /// Memory that each of the silent clients costs.
+    /// Memory per idle client.
     ClientKib,
 }
 
-/// The figures of one round, as far as they apply.
+/// The figures of one round, those that apply.
 pub type Round = BTreeMap<What, f64>;
 
-/// More digits than a measurement can have would only be noise in the file.
+/// Rounds to three significant digits: further digits are noise.
 pub fn three_digits(value: f64) -> f64 {
     let digits = 3 - value.abs().max(1e-9).log10().ceil() as i32;
     let unit = 10f64.powi(digits.clamp(-12, 12));
@@ -132,7 +132,7 @@ impl Figure {
         Figure(rounds)
     }
 
-    /// The value in the middle, or halfway between the two there.
+    /// The middle value, or the mean of the two middle values.
     pub fn median(&self) -> Option<f64> {
         let upper = self.0.get(self.0.len() / 2)?;
         let lower = self.0.get((self.0.len() - 1) / 2)?;
@@ -144,13 +144,13 @@ impl Figure {
         Some((*self.0.first()?, *self.0.last()?))
     }
 
-    /// Of a ratio: is it on the same side of 1 in every round?
+    /// For a ratio: whether it is on the same side of 1 in every round.
     pub fn is_difference(&self) -> bool {
         self.spread().is_some_and(|(least, most)| least > 1.0 || most < 1.0)
     }
 }
 
-/// The part of a processor above which it counts as busy.
+/// The utilisation above which a processor counts as busy.
 const BUSY: f64 = 0.85;
 
 impl Row {
@@ -170,7 +170,7 @@ impl Row {
         self.figure(what).median()
     }
 
-    /// This by another row, within each round: the machine was the same then.
+    /// The ratio to another row in each round: both had the same conditions.
     pub fn ratio(&self, base: &Row, what: What) -> Figure {
         let pairs = self.rounds.iter().zip(&base.rounds);
         let ratio = |(a, b): (&Option<Round>, &Option<Round>)| {
@@ -180,23 +180,21 @@ impl Row {
         Figure::of(pairs.filter_map(ratio).collect())
     }
 
-    /// What keeps the messages per second from being more: the processor that the program
-    /// and its broker share, or that of the load; else they wait for each other, for a
+    /// The bottleneck of the messages per second: the processor that the program shares
+    /// with its broker, or that of the load. Otherwise they wait: for each other, for a
     /// disk or for a timer.
     pub fn limited_by(&self) -> Option<&'static str> {
         let rate = self.median(What::PerSecond)? / 1e6;
         let broker = self.median(What::BrokerCpuUs).unwrap_or_default();
         let server = (self.median(What::CpuUs)? + broker) * rate;
         let load = self.median(What::LoadCpuUs).unwrap_or_default() * rate;
-        Some(match () {
-            () if server > BUSY => "server",
-            () if load > BUSY => "load",
-            () => "waiting",
-        })
+        let sides = [("server", server), ("load", load)];
+        let busy = sides.into_iter().find(|(_, used)| *used > BUSY);
+        Some(busy.map_or("waiting", |(side, _)| side))
     }
 }
 
-/// An example, and what stands beside it under the same load.
+/// An example, its twin and its limit, under the same load.
 pub struct Three<'a> {
     pub example: &'a Row,
     report: &'a Report,
@@ -229,7 +227,7 @@ impl Report {
         self.part(Part::Reading).find(|three| three.example.transport == transport)
     }
 
-    /// The file, with a line for each row: a row begins with its part.
+    /// The file's text, with one line per row: a row begins with its part.
     pub fn json(&self) -> Result<String> {
         let text = serde_json::to_string(self)?;
         Ok(text.replace("{\"part\"", "\n{\"part\"") + "\n")

@@ -1,5 +1,5 @@
-//! What is measured: each transport of the lecture (rows.toml), by the example, by its
-//! twin in Python, and by what is possible.
+//! What is measured: for each transport of the lecture (rows.toml) the example, its twin
+//! in Python, and its limit.
 
 use std::sync::LazyLock;
 
@@ -15,18 +15,18 @@ pub enum How {
     /// To a server and back.
     Tcp,
     Udp,
-    /// Stored under a key, by a line or by a frame.
+    /// Stored under a key, with a line or with a frame.
     Lines,
     Frames,
     /// Put into an item.
     Rest,
     /// From a client of the chat to all the others.
     Chat,
-    /// By way of Mosquitto to a subscriber; from a publisher until it has sent all.
+    /// Through Mosquitto to a subscriber; from a publisher until it has sent all.
     Mqtt,
     Publish,
-    /// By way of an exchange to a subscriber's own queue, or of a durable queue to a
-    /// worker; from a producer until all is confirmed.
+    /// Through an exchange to a subscriber's own queue; through a durable queue to a
+    /// worker; from a producer until all messages are confirmed.
     Fanout,
     Tasks,
     Produce,
@@ -36,8 +36,8 @@ pub enum How {
     Pull,
 }
 
-/// What stands beside an example as the limit: a file or a binary in limits/, or the
-/// reason why there is none.
+/// The limit of an example: a C file in limits/, a binary of this crate, or the reason
+/// why there is none.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Limit {
@@ -46,13 +46,13 @@ pub enum Limit {
     None(String),
 }
 
-/// A row of the scoreboard, and all that its loads need to know.
+/// A row of the scoreboard: the programs, and the loads they are measured under.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Transport {
     pub name: String,
     pub how: How,
-    /// Whether each message takes a new connection.
+    /// Whether each message opens a new connection.
     #[serde(default)]
     pub anew: bool,
     #[serde(default)]
@@ -60,38 +60,38 @@ pub struct Transport {
     /// Whether the broker confirms what is published.
     #[serde(default)]
     pub confirmed: bool,
-    /// Clients that each have one message under way; a publisher is one alone, and may
-    /// have so many. Brokers keep few under way that they have to acknowledge.
+    /// The number of clients, each with one message in flight.
     pub clients: usize,
+    /// The messages that a publisher has in flight: fewer if each is acknowledged.
     #[serde(default)]
     pub window: usize,
     /// The package, and the program.
     pub example: [String; 2],
-    /// What a program is told on every side. `{address}` is where it listens, or where the
-    /// load does; `{broker}` a URL, `{queue}` a name of its own, and `{count}` how many
-    /// messages like `{reading}` it sends.
+    /// The arguments of the program, on every side. `{address}` is where it or the load
+    /// listens, `{broker}` the broker's URL, `{queue}` a new name; a sender sends
+    /// `{reading}` `{count}` times.
     pub arguments: Vec<String>,
-    /// How a receiver's line begins that says it is ready, and one that shows a message.
+    /// How a receiver's output begins: the line when it is ready, the line of a message.
     #[serde(default)]
-    pub ready: String,
+    pub ready_line: String,
     #[serde(default)]
-    pub tells: String,
+    pub message_line: String,
     pub twin: String,
     pub limit: Limit,
-    /// What a limit in C is linked with, and what a limit is told to be.
+    /// The library that a limit in C is linked with, and the first argument of a limit.
     pub library: Option<String>,
     pub role: Option<String>,
-    /// Further numbers of clients and of bytes, and numbers of silent clients.
+    /// Further numbers of clients, further message sizes, and numbers of idle clients.
     #[serde(default)]
     pub more_clients: Vec<usize>,
     #[serde(default)]
     pub more_bytes: Vec<usize>,
     #[serde(default)]
     pub idle: Vec<usize>,
-    /// Numbers of the claims in claims.md which say what a fault does.
+    /// Numbers of the claims in claims.md that say what happens in a fault.
     #[serde(default)]
     pub faults: Vec<u32>,
-    /// The charts of all transports have room for some.
+    /// Left out of the charts of all transports, which have no room for every row.
     #[serde(default)]
     pub only_in_tables: bool,
 }
@@ -111,9 +111,9 @@ pub fn transport(name: &str) -> Option<&'static Transport> {
     TRANSPORTS.iter().find(|it| it.name == name)
 }
 
-/// A reading of 64 bytes is the one that all transports carry.
+/// The size of a reading in bytes, unless the row varies it.
 const SMALL: usize = 64;
-/// With these alone a quick run shows what more of them change.
+/// The only numbers of clients and of bytes that a quick run varies.
 const QUICK: [usize; 3] = [900, 1000, 16 * 1024];
 
 impl Transport {
@@ -125,13 +125,13 @@ impl Transport {
         }
     }
 
-    /// Those of brokers and of ZeroMQ make a table of their own.
+    /// Brokers and ZeroMQ have a table of their own on the slides.
     pub fn is_direct(&self) -> bool {
         let zeromq = matches!(self.how, How::Reply | How::Subscribe | How::Pull);
         self.broker().is_none() && !zeromq
     }
 
-    /// The numbers of clients and of bytes of a part.
+    /// The loads of a part: numbers of clients and sizes of messages.
     fn loads(&self, part: Part, quick: bool) -> Vec<(usize, usize)> {
         let (all, is_size) = match part {
             Part::Reading => return vec![(self.clients, SMALL)],
@@ -155,13 +155,13 @@ pub struct Case {
 }
 
 impl Case {
-    /// Silent clients of a broker are its own affair, whoever they are.
+    /// Whether the memory is the broker's: then there are no sides to compare.
     pub fn is_idle_at_broker(&self) -> bool {
         self.part == Part::Idle && self.transport.broker().is_some()
     }
 }
 
-/// All that is measured, what belongs together side by side.
+/// All cases; those that are compared with each other are neighbours.
 pub fn cases(quick: bool, only: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     for part in [Part::Reading, Part::Clients, Part::Sizes, Part::Idle] {

@@ -13,15 +13,15 @@ use crate::report::{Plan, Report, Row, three_digits};
 use crate::rows::{Case, TRANSPORTS, cases};
 use crate::{kernel, machine};
 
-/// A round begins only if it fits: so long takes a run at most, after the build.
+/// The longest run, without the build: a round begins only if it fits in.
 const TIME: Duration = Duration::from_secs(14 * 60);
 const QUICK_TIME: Duration = Duration::from_secs(55);
 const ROUNDS: usize = 5;
 
-/// How long nothing is said of how far the run is, at a terminal or not.
+/// The time between two reports of progress.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Measures what there is, and keeps what was measured after each round.
+/// Measures all cases, and saves the report after each round.
 pub fn measure_all(
     quick: bool,
     only: &str,
@@ -33,7 +33,7 @@ pub fn measure_all(
     ensure!(!cases.is_empty(), "'{only}' is in none of these: {}", names.join("; "));
     eprintln!("Building the examples");
     let programs = Programs::prepare("release", folder)?;
-    let machine = machine::describe(); // Of one processor alone it would tell one.
+    let machine = machine::describe(); // Before it is pinned: else it sees one core.
     open_files(&cases)?;
     let own_loopback = kernel::own_loopback()?;
     let kinds = [Kind::Mosquitto, Kind::RabbitMq].into_iter().filter(|kind| {
@@ -63,11 +63,11 @@ fn open_files(cases: &[Case]) -> Result<()> {
     Ok(())
 }
 
-/// A run under way: for each case its program, if it can be had, and its row.
+/// A run in progress: for each case its program, if there is one, and its row.
 pub struct Run {
     pub cases: Vec<(Case, Option<Program>)>,
     pub report: Report,
-    /// When it was last told how far the run is.
+    /// When progress was last reported.
     told: Option<Instant>,
 }
 
@@ -82,20 +82,16 @@ impl Run {
                 (_, Ok(program)) => program.name.clone(),
                 (_, Err(_)) => "none".to_string(),
             };
-            let Case { part, transport, side, clients, bytes } = case;
-            let (failed, rounds) = (found.as_ref().err().cloned(), Vec::new());
-            let transport = transport.name.clone();
-            let row = Row {
-                part,
-                transport,
-                side,
+            run.report.rows.push(Row {
+                part: case.part,
+                transport: case.transport.name.clone(),
+                side: case.side,
                 program,
-                clients,
-                bytes,
-                failed,
-                rounds,
-            };
-            run.report.rows.push(row);
+                clients: case.clients,
+                bytes: case.bytes,
+                failed: found.as_ref().err().cloned(),
+                rounds: Vec::new(),
+            });
             run.cases.push((case, found.ok()));
         }
         run
@@ -106,8 +102,8 @@ impl Run {
         if self.report.plan.quick { (2, QUICK_TIME) } else { (ROUNDS, TIME) }
     }
 
-    /// Measures all cases in each round: what else the machine does in a round slows
-    /// them all, and a ratio within the round is still fair.
+    /// Measures all cases in each round: other load on the machine slows all of them, so
+    /// that a ratio within the round is still fair.
     pub fn all_rounds(
         &mut self,
         bench: &mut Bench,
@@ -128,11 +124,11 @@ impl Run {
         Ok(())
     }
 
-    /// Each round begins with another case, so that none always follows the same one.
+    /// Every second round goes backwards, so that no case always follows the same one.
     pub fn round(&mut self, bench: &mut Bench, round: usize, start: Instant) {
         let ((rounds, time), cases) = (self.most(), self.cases.len());
         for turn in 0..cases {
-            let which = (turn + round) % cases;
+            let which = if round.is_multiple_of(2) { turn } else { cases - 1 - turn };
             let (case, Some(program)) = &self.cases[which] else { continue };
             let row = &mut self.report.rows[which];
             if self.told.is_none_or(|told| told.elapsed() > PAUSE) {
@@ -158,8 +154,8 @@ impl Run {
     }
 }
 
-/// How much is done, and how long the rest takes: as long as it follows from that, and
-/// never longer than there is time.
+/// How much is done, and the time left: an estimate from what is done, at most what
+/// remains of `time`.
 pub fn progress(done: f64, elapsed: Duration, time: Duration) -> String {
     let rest = time.saturating_sub(elapsed);
     let left =

@@ -1,5 +1,5 @@
-//! The slides show one committed run. All that follows from it is written here: its
-//! tables and charts, and in the deck their alternative texts and the figures.
+//! The slides show one committed run. This writes all that is derived from it: tables and
+//! charts, and in the deck the alternative texts and the figures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::table::{self, NONE, markdown, number, slide};
 
 pub const DECK: &str = "slides/deck.md";
 pub const FOLDER: &str = "slides/scoreboard";
-/// The tools on the slide "The right tool", and of each the transport that was measured.
+/// The tools on the slide "Bytes and delay of one message", and the transport of each.
 const TOOLS: [(&str, &str); 6] = [
     ("TCP, UDP", "TCP, async"),
     ("REST", "REST, kept alive"),
@@ -24,10 +24,10 @@ const TOOLS: [(&str, &str); 6] = [
 ];
 /// How the table of that slide ends, in its first line.
 const TOOLS_HEAD: &str = "| bytes | delay |";
-/// The load average above which something else than the run was going on.
-const BUSY: f64 = 3.0;
+/// The load average above which something besides the run was going on.
+const BUSY_LOAD: f64 = 3.0;
 
-/// Writes figures, tables, charts and page; says where.
+/// Writes figures, tables, charts and page; returns their paths.
 pub fn write(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
     let charts = chart::draw(report)?;
     let mut files = vec![("scoreboard.json", report.json()?)];
@@ -46,7 +46,7 @@ pub fn write(report: &Report, folder: &Path) -> Result<Vec<PathBuf>> {
 pub fn show(report: &Report, root: &Path) -> Result<()> {
     let (folder, path) = (root.join(FOLDER), root.join(DECK));
     write(report, &folder)?;
-    // The page is for whoever has measured.
+    // The deck does not need the page.
     fs::remove_file(folder.join("index.html"))?;
     let text = fs::read_to_string(&path).context(DECK)?;
     fs::write(&path, deck(&text, report)?).context(DECK)
@@ -69,7 +69,7 @@ pub fn deck(old: &str, report: &Report) -> Result<String> {
         let end = find(&deck, start, "\n\n")? + 1;
         deck.replace_range(start..end, &markdown(&table));
     }
-    // The last two cells of these lines are figures.
+    // The last two cells of these lines are the figures.
     let table = find(&deck, 0, TOOLS_HEAD)?;
     for (tool, transport) in TOOLS {
         let start = find(&deck, table, &format!("\n| {tool} |"))? + 1;
@@ -85,10 +85,10 @@ pub fn deck(old: &str, report: &Report) -> Result<String> {
     Ok(deck)
 }
 
-/// What has to be said of a run that was not a whole one, or not taken in peace.
+/// A warning if the run was a quick one, or if the machine was busy.
 fn note(report: &Report) -> String {
     let load = report.plan.load.iter().copied().fold(0.0, f64::max);
-    match report.plan.quick || load > BUSY {
+    match report.plan.quick || load > BUSY_LOAD {
         true => {
             format!(" Not yet a full run on a quiet machine: load average {load:.1}.")
         }

@@ -8,10 +8,10 @@ use crate::report::What::{
 use crate::report::{Figure, Part, Report, Row, Three, three_digits};
 use crate::rows::transport;
 
-/// Stands where nothing was measured.
+/// Shown where nothing was measured.
 pub const NONE: &str = "-";
 
-/// A table. The first line holds the titles of the columns, the first column names.
+/// A table. The first line has the titles of the columns; the first column has names.
 pub type Lines = Vec<Vec<String>>;
 
 /// What a column shows of a row.
@@ -22,11 +22,11 @@ enum Cell {
     Bytes,
     /// A figure of the program on that side, the median of the rounds.
     Of(Side, What),
-    /// The example's processor time, and its broker's.
+    /// The example's processor time, and after a `+` its broker's.
     Cpu,
-    /// The example's figure by that of the other side.
+    /// The ratio of the example's figure to that of the other side.
     By(Side, What),
-    /// The farthest round from the median.
+    /// How far the farthest round is from the median.
     Spread,
     LimitedBy,
 }
@@ -94,11 +94,11 @@ const IDLE: &[Column] = &[
     ("Python", Of(Python, ClientKib)),
     ("limit", Of(Limit, ClientKib)),
 ];
-/// What stands on the slides.
+/// The columns on the slides.
 const SLIDE: &[Column] =
     &[NAME, P50, P99, ("messages/s", RUST.1), BY_PYTHON, BY_LIMIT, WIRE, CPU];
 
-/// The whole report in Markdown, without tables that have no figures.
+/// The whole report in Markdown. Tables without figures are left out.
 pub fn text(report: &Report) -> String {
     let mut text = head(report);
     let table = |part, columns| table(report, part, columns);
@@ -159,29 +159,30 @@ fn missing(report: &Report) -> Lines {
     let titles = ["", "not measured, or not in all rounds"];
     let mut lines = vec![titles.map(String::from).to_vec()];
     for row in &report.rows {
-        let why = row.failed.as_ref().map(|why| why.replace('\n', " "));
-        lines.extend(why.map(|why| vec![row.name(), why]));
+        let why = row.failed.as_deref().unwrap_or_default().replace('\n', " ");
+        // The same reason is given once per transport, not for every load.
+        let is_same =
+            |it: &Vec<String>| it[0].starts_with(&row.transport) && it[1] == why;
+        if !why.is_empty() && !lines.iter().any(is_same) {
+            lines.push(vec![row.name(), why]);
+        }
     }
-    // The same reason need not be given for every load of a transport.
-    lines.dedup_by_key(|line| {
-        (line[1].clone(), line[0].split('(').next().map(String::from))
-    });
     lines
 }
 
-/// The figures of one run as the deck shows them: sockets and web, or brokers and ZeroMQ.
+/// A table as the deck shows it: sockets and web, or brokers and ZeroMQ.
 pub fn slide(report: &Report, is_direct: bool) -> Lines {
     let mut lines = table(report, Part::Reading, SLIDE);
     lines[0][0] = if is_direct { "Sockets, web" } else { "Brokers, ZeroMQ" }.into();
-    // The titles' line is that of no transport.
+    // The line of titles is kept: its name is not that of a transport.
     lines.retain(|line| {
         transport(&line[0]).is_none_or(|it| it.is_direct() == is_direct)
     });
     lines
 }
 
-/// In Markdown, which is legible on a terminal too: names to the left, figures to the
-/// right. A table of two or three columns has only words.
+/// The table in Markdown, aligned so that it is legible on a terminal too: names to the
+/// left, figures to the right. A table of two or three columns has only text.
 pub fn markdown(lines: &[Vec<String>]) -> String {
     let columns = lines[0].len();
     let is_name = |column| column == 0 || columns <= 3;
@@ -204,7 +205,7 @@ pub fn markdown(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// What was measured where and how, and how to read it.
+/// Where and how it was measured, and how to read the tables.
 fn head(report: &Report) -> String {
     let (machine, plan) = (&report.machine, &report.plan);
     let kind = if plan.quick { ", a quick run" } else { "" };
@@ -215,20 +216,23 @@ fn head(report: &Report) -> String {
         }
         None => "Server and load share one core: compare with care".into(),
     };
+    let version = |(name, version): &(String, String)| format!("{name}: {version}");
+    let versions: Vec<String> = machine.versions.iter().map(version).collect();
     let shared = match plan.own_loopback {
         true => "",
         false => " Bytes may include those of other programs on the loopback.",
     };
     format!(
-        "# The scoreboard\n\n{}, {} cores, {}, {}.\n\
+        "# The scoreboard\n\n{}, {} cores, {}, {}. {}.\n\
          Rounds: {}{kind}. {apart}. Load average {:.1} to {:.1}.\n\
-         Figures are medians of the rounds. A ratio is taken within each round; = is \
-         written where it is\nnot on the same side of 1 in all of them. Delays at {} \
+         Figures are medians of the rounds; ratios are medians of the ratios within \
+         rounds.\n= means above 1 in some rounds and below 1 in others. Delays at {} \
          messages per second.{shared}\n",
         machine.processor,
         machine.cores,
         machine.kernel,
         machine.date,
+        versions.join("; "),
         plan.load.len(),
         busy.0,
         busy.1,
@@ -236,7 +240,7 @@ fn head(report: &Report) -> String {
     )
 }
 
-/// What changed since another run: figures that lie apart in all rounds of both.
+/// What changed since another run: figures whose ranges over the rounds do not overlap.
 pub fn compare(now: &Report, before: &Report) -> String {
     let mut text = format!("Compared with the run of {}:\n", before.machine.date);
     for row in &now.rows {
@@ -247,7 +251,7 @@ pub fn compare(now: &Report, before: &Report) -> String {
         let (old, new) = (other.figure(what), row.figure(what));
         let (Some(a), Some(b)) = (old.median(), new.median()) else { continue };
         let [old, new] = [old, new].map(|it| it.spread().unwrap_or_default());
-        // Of different runs there are no pairs: what overlaps is no difference.
+        // Rounds of two runs cannot be paired: ranges that overlap are no difference.
         let apart = (new.0 > old.1 || new.1 < old.0) && a > 0.0;
         let change = if apart { format!("{}x", number(b / a)) } else { "=".into() };
         let line = format!("{:<62} {:>10} {:>10}", row.name(), number(a), number(b));
@@ -256,7 +260,7 @@ pub fn compare(now: &Report, before: &Report) -> String {
     text
 }
 
-/// In percent of the median.
+/// The spread in percent of the median.
 fn spread(figure: &Figure) -> String {
     match (figure.median(), figure.spread()) {
         (Some(median), Some((least, most))) if least < most => {
@@ -266,7 +270,7 @@ fn spread(figure: &Figure) -> String {
     }
 }
 
-/// Three digits, and a comma before every three of a whole number.
+/// Three significant digits, with commas in large numbers.
 pub fn number(value: f64) -> String {
     match value {
         0.0 => "0".into(),

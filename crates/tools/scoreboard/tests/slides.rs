@@ -73,21 +73,28 @@ fn what_the_notes_say_of_the_run_holds() {
     assert!(times("RabbitMQ, fanout", "RabbitMQ, tasks") > 1.0);
 }
 
+/// What is measured is what is judged, in the place of the same program.
 #[test]
-fn every_transport_has_a_name_of_its_own_a_twin_and_a_limit_or_a_reason() {
+fn every_transport_has_a_twin_and_a_limit_that_is_judged_or_a_reason() {
+    let judge = include_str!("../../claims/tests/judge/limits.rs");
+    let judged: String = judge.split_whitespace().collect();
     for (place, transport) in TRANSPORTS.iter().enumerate() {
         let name = &transport.name;
+        assert!(TRANSPORTS[..place].iter().all(|other| other.name != *name));
         let twin = here("python").join(&transport.twin);
         assert!(twin.exists(), "{name}: {twin:?}");
-        assert!(TRANSPORTS[..place].iter().all(|other| other.name != *name));
-        match &transport.limit {
-            Limit::C(file) => assert!(here("limits").join(file).exists(), "{file}"),
-            Limit::Rust(binary) => {
-                let manifest = include_str!("../Cargo.toml");
-                assert!(manifest.contains(&format!("\"{binary}\"")), "{binary}");
+        let stem = match &transport.limit {
+            Limit::C(file) => file.trim_end_matches(".c"),
+            Limit::Rust(binary) => binary.trim_start_matches("limit-"),
+            Limit::None(why) => {
+                assert!(!why.is_empty(), "{name}");
+                continue;
             }
-            Limit::None(why) => assert!(!why.is_empty(), "{name}"),
-        }
+        };
+        let role = transport.role.as_deref().unwrap_or_default();
+        let [package, program] = &transport.example;
+        let limit = format!("\"{package}\",\"{program}\",\"{stem}{role}\"");
+        assert!(judged.contains(&limit), "{name}: nobody judges {limit}");
     }
 }
 

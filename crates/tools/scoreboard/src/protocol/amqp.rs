@@ -11,7 +11,7 @@ const HEADER: u8 = 2;
 const BODY: u8 = 3;
 const HEARTBEAT: u8 = 8;
 const FRAME_END: u8 = 0xCE;
-/// What a frame has before its payload, kind, channel and length, and its end.
+/// Bytes of a frame before its payload (type, channel, length), and with its end.
 const BEFORE: usize = 7;
 const AROUND: usize = BEFORE + 1;
 
@@ -32,7 +32,7 @@ const SELECT: Method = (85, 10);
 const SELECT_OK: Method = (85, 11);
 
 pub struct Amqp {
-    /// What the broker still has to say before it takes messages, and the answers.
+    /// The methods that the broker still has to send, each with the answer to it.
     handshake: VecDeque<(Method, Vec<u8>)>,
     /// A message as it crosses the network.
     message: Vec<u8>,
@@ -41,7 +41,7 @@ pub struct Amqp {
 
 impl Amqp {
     pub fn new(exchange: &str, key: &str, message: &str, confirmed: bool) -> Amqp {
-        // No properties; the login of a new broker; a language.
+        // No client properties; the default login, guest; a locale.
         let login = b"\0\0\0\0\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US";
         // One channel, frames of 128 KiB, no heartbeats.
         let tuned = method(0, TUNE_OK, &[0, 1, 0, 2, 0, 0, 0, 0]);
@@ -70,8 +70,8 @@ impl Amqp {
             bail!("a malformed confirm");
         };
         let number = u64::from_be_bytes(number);
-        // Of messages to one queue the confirms come in order, each alone or the last
-        // one for all before it.
+        // Confirms for one queue come in order: for one message, or with `multiple`
+        // for all up to this one.
         let expected = number == self.last_confirmed + 1 || multiple == 1;
         ensure!(expected && number > self.last_confirmed, "a confirm out of order");
         let count = number - self.last_confirmed;

@@ -11,12 +11,12 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// What is sent comes back: TCP (RFC 9293) and UDP (RFC 768).
+    /// An echo over TCP (RFC 9293) or UDP (RFC 768).
     pub fn echo(reading: &str) -> Fixed {
         Fixed { request: reading.into(), reply: reading.into() }
     }
 
-    /// A reading stored under a key of `tcp-messages`, by a line.
+    /// A reading that `tcp-messages` stores under a key, as a line.
     pub fn line(reading: &str) -> Fixed {
         Fixed {
             request: format!("set reading {reading}\n").into(),
@@ -24,7 +24,7 @@ impl Fixed {
         }
     }
 
-    /// The same by a frame: its length in four bytes, and JSON.
+    /// The same as a frame: the length in four bytes, then JSON.
     pub fn frame(reading: &str) -> Fixed {
         let framed = |json: serde_json::Value| {
             let text = json.to_string();

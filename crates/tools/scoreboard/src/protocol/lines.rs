@@ -5,9 +5,9 @@ use anyhow::Result;
 use super::{Protocol, Taken};
 
 pub struct Lines {
-    /// How the line begins that says it is ready, until it was seen.
+    /// How the line begins that says the program is ready; None when it has come.
     pub ready: Option<&'static str>,
-    /// How a line begins that tells of a message.
+    /// How the line of a message begins.
     pub tells: Vec<u8>,
 }
 
@@ -16,7 +16,7 @@ impl Protocol for Lines {
         self.ready.is_none()
     }
 
-    /// A program is only listened to.
+    /// Nothing is sent to a program that prints.
     fn write(&mut self, _: &mut Vec<u8>) {}
 
     fn read(&mut self, input: &[u8], _: &mut Vec<u8>) -> Result<Taken> {

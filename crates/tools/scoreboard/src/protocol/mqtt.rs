@@ -43,14 +43,14 @@ impl Protocol for Mqtt {
         out.extend((topic.len() as u16).to_be_bytes());
         out.extend(topic);
         if has_id {
-            // 0 is no id, and so many are never on their way at once.
+            // Packet id 0 is not allowed. An id is free again long before it is reused.
             self.last_id = self.last_id % u16::MAX + 1;
             out.extend(self.last_id.to_be_bytes());
         }
         out.extend(&self.message);
     }
 
-    /// All that a broker sends a publisher has four bytes.
+    /// Every packet from the broker to a publisher has four bytes.
     fn read(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Taken> {
         let Some(&[kind, length, high, low]) = input.first_chunk() else {
             return Ok(None);
@@ -72,7 +72,7 @@ impl Protocol for Mqtt {
     }
 }
 
-/// Seven bits a byte, the lowest first; the eighth says that more follow.
+/// Seven bits per byte, the lowest first; the eighth bit says that more bytes follow.
 fn write_length(mut length: usize, out: &mut Vec<u8>) {
     while length > 127 {
         out.push(0x80 | (length & 0x7F) as u8);

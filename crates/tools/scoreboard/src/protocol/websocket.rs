@@ -8,7 +8,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{Protocol, Taken, message, only};
 
-/// A server checks that there is a key, and not which one.
+/// The key is always the same: a server does not check that it is new.
 const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -23,7 +23,7 @@ impl WebSocket {
         WebSocket { message: message.into(), is_open: false }
     }
 
-    /// The head of an answer to the Upgrade.
+    /// Takes the head of the response to the upgrade request.
     fn open(&mut self, input: &[u8]) -> Result<Taken> {
         let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else {
             return Ok(None);
@@ -60,7 +60,7 @@ impl Protocol for WebSocket {
         let end = start + usize::try_from(length)?;
         let Some(payload) = input.get(start..end) else { return Ok(None) };
         match head.opcode {
-            // In front of it stands who said it.
+            // The server puts the sender's name in front.
             OpCode::Data(Data::Text) if payload.ends_with(&self.message) => {
                 message(end)
             }

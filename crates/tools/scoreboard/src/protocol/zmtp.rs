@@ -11,7 +11,7 @@ const LONG: u8 = 2;
 const COMMAND: u8 = 4;
 
 pub struct Zmtp {
-    /// REQ asks and is answered; PUB and PUSH send to the program that connects.
+    /// REQ sends requests and gets replies; PUB and PUSH send to whoever connects.
     kind: &'static str,
     message: Vec<u8>,
     is_greeted: bool,
@@ -25,7 +25,7 @@ impl Zmtp {
 }
 
 impl Protocol for Zmtp {
-    /// The version, the mechanism NULL, and what kind of socket this is.
+    /// The version, the mechanism NULL, and the type of this socket.
     fn greeting(&self) -> Vec<u8> {
         let mut out = b"\xff\0\0\0\0\0\0\0\0\x7f\x03\0NULL".to_vec();
         out.resize(GREETING, 0);
@@ -41,7 +41,7 @@ impl Protocol for Zmtp {
 
     fn write(&mut self, out: &mut Vec<u8>) {
         if self.kind == "REQ" {
-            // The envelope: an empty frame between the way back and the message.
+            // The envelope: an empty delimiter frame before the message.
             write_frame(MORE, b"", out);
         }
         write_frame(0, &self.message, out);
@@ -83,7 +83,7 @@ fn write_frame(flags: u8, body: &[u8], out: &mut Vec<u8>) {
     out.extend(body);
 }
 
-/// The first frame, if it is there as a whole: flags, body, and length in all.
+/// The first frame, if it is complete: flags, body, and total length.
 fn split_frame(input: &[u8]) -> Result<Option<(u8, &[u8], usize)>> {
     let Some((flags, rest)) = input.split_first() else { return Ok(None) };
     let head = match flags & LONG {
