@@ -303,6 +303,26 @@ fn a_length_over_the_limit_is_refused_at_once_and_ends_the_connection() {
     assert!(is_error(&replies[0]) && replies.len() == 1, "{replies:?}");
 }
 
+/// For longer than the server is patient with one that says nothing.
+/// No draft: it is about the frames.
+/// Hint: Closing a connection with bytes that were not read resets it, and what was
+/// sent last may be lost.
+/// Wiretap: --as frames
+#[test]
+fn a_client_that_goes_on_sending_after_a_length_over_the_limit_gets_the_error() {
+    let (_server, address) = FRAMES.start();
+    let mut connection = connect(address);
+    connection.write_all(&[0xff; 4]).unwrap();
+    for _ in 0..50 {
+        connection.write_all(&[0; 1000]).unwrap();
+        thread::sleep(Duration::from_millis(100));
+    }
+    connection.shutdown(Shutdown::Write).unwrap();
+    let replies = read_to_end(&connection);
+    let error = String::from_utf8_lossy(&replies[4..]);
+    assert!(is_error(&error), "{error}");
+}
+
 /// No draft: it is about the frames.
 /// Hint: Anybody can send four bytes that promise four gigabytes; when is memory
 /// taken for them?

@@ -6,6 +6,7 @@ mod program;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,28 @@ fn joining_and_leaving_during_a_broadcast_loses_no_message() {
             assert_eq!(listener.text(), format!("[{port}]: {n}"));
         }
     });
+}
+
+/// What is said meanwhile comes too late for them, and must not cut their goodbyes short.
+/// Hint: A client may leave while a message for it is on the way.
+/// No draft: who comes first is chance.
+#[cfg(unix)]
+#[test]
+fn clients_that_leave_while_another_talks_get_the_answer_to_their_close() {
+    let (server, address) = start_server("127.0.0.1:0");
+    let mut talker = Peer::join(address);
+    let mut leaving: Vec<Peer> = (0..30).map(|_| Peer::join(address)).collect();
+    // All of it is there when the server goes on.
+    server.signal("STOP");
+    talker.say("hello");
+    leaving.iter_mut().for_each(|peer| peer.send(CLOSE, &close_payload(1000)));
+    server.signal("CONT");
+    for peer in &mut leaving {
+        assert_eq!(peer.closing().0, 1000);
+        peer.assert_ended();
+    }
+    let errors = server.kill().errors;
+    assert!(!errors.contains("Lost connection"), "{errors}");
 }
 
 /// Hint: RFC 6455, section 5.4: a control frame may stand between two fragments.
@@ -592,6 +615,50 @@ fn a_listening_client_takes_no_input_and_says_goodbye_on_ctrl_c() {
     server.wait_for(&format!("Client disconnected: 127.0.0.1:{port}"));
     let errors = server.kill().errors;
     assert!(!errors.contains(&port), "{errors}");
+}
+
+/// Hint: A goodbye, too, may wait until the server reads.
+/// No draft: it is about the client.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_client_whose_server_has_stopped_reading() {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let (fake, thread) = start_fake_server(move |peer| drop((stopped.recv(), peer)));
+    let mut client = Program::start_with_input(CLIENT, &[&format!("ws://{fake}")]);
+    client.wait_for("Connected to server");
+    let mut input = client.child.stdin.take().unwrap();
+    let (typed, progress) = mpsc::channel();
+    // Ends when the client does.
+    let typing = thread::spawn(move || {
+        while input.write_all(("x".repeat(50_000) + "\n").as_bytes()).is_ok() {
+            typed.send(()).unwrap_or_default();
+        }
+    });
+    // Until everything on the way is full.
+    while progress.recv_timeout(Duration::from_millis(500)).is_ok() {}
+    client.signal("INT");
+    let client = client.end();
+    assert_eq!(client.code, Some(1), "{}", client.errors);
+    typing.join().unwrap();
+    drop(stop);
+    thread.join().unwrap();
+}
+
+/// Hint: Who hangs up first is not the client's affair: it has had its answer.
+/// No draft: it is about the client.
+#[test]
+fn a_server_that_says_goodbye_and_does_not_hang_up_is_left_all_the_same() {
+    let (stop, stopped) = mpsc::channel::<()>();
+    let (fake, thread) = start_fake_server(move |mut peer| {
+        while masked_frame(&mut peer.tcp).0 != CLOSE {}
+        peer.tcp.write_all(&[CLOSE, 2, 0x03, 0xE8]).unwrap();
+        drop((stopped.recv(), peer));
+    });
+    let client = type_lines(fake, "one\n");
+    assert_eq!((client.code, client.errors.as_str()), (Some(0), ""));
+    assert_eq!(client.output, ["Connected to server", "Disconnected"]);
+    drop(stop);
+    thread.join().unwrap();
 }
 
 /// Hint: Printing is one thing, and passing on is another.

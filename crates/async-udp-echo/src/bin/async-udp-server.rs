@@ -7,7 +7,7 @@
 //!           2$ cargo run -p async-udp-echo --bin async-udp-client
 //! See:      `Received Hello, UDP! from 127.0.0.1:<port>`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind::ConnectionReset, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -25,8 +25,8 @@ async fn main() -> Result<()> {
         // Waits until a datagram arrives. The thread could run other tasks meanwhile.
         match socket.recv_from(&mut buffer).await {
             Ok((n, peer)) => answer(&socket, &buffer[..n], peer, port).await,
+            Err(e) if e.kind() == ConnectionReset => {} // Windows: a client is gone.
             Err(error) => {
-                // Windows reports here that an earlier answer reached nobody.
                 eprintln!("Cannot receive: {error}");
                 sleep(PAUSE).await;
             }

@@ -37,8 +37,10 @@ const SHAPES: [Shape; 30] = [
     ("frames-client", 80, 30, &["frames.send(", "frames.next("]),
     ("rest-server", 130, 40, &["match (method, path"]),
     ("rest-client", 115, 40, &[".send_request("]),
-    ("ws-server", 115, 40, &["upgrade::on(", "CHAT.send((peer"]),
-    ("ws-client", 115, 40, &["server.send(", ".next()"]),
+    // 115, and one or four lines for goodbyes: one that cannot be sent needs a bound, and
+    // what is said to a client that leaves is an error to the library.
+    ("ws-server", 118, 40, &["upgrade::on(", "CHAT.send((peer"]),
+    ("ws-client", 116, 40, &["server.send(", ".next()"]),
     ("mqtt-subscriber", 90, 40, &["subscribe", "message_callback("]),
     ("mqtt-publisher", 90, 40, &["publish("]),
     // amqprs tells the broker's reason and its confirms only to a callback of six methods,

@@ -8,7 +8,7 @@
 //! See:      `Received Hello, UDP! from 127.0.0.1:<port>`.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::{io, thread, time::Duration};
+use std::{io, io::ErrorKind::ConnectionReset, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -25,8 +25,8 @@ fn main() -> Result<()> {
         // Blocks until a datagram arrives, from any client.
         match socket.recv_from(&mut buffer) {
             Ok((n, peer)) => answer(&socket, &buffer[..n], peer, port),
+            Err(e) if e.kind() == ConnectionReset => {} // Windows: a client is gone.
             Err(error) => {
-                // Windows reports here that an earlier answer reached nobody.
                 eprintln!("Cannot receive: {error}");
                 thread::sleep(PAUSE);
             }

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpListener, select, signal, sync::broadcast::*, task, time::*};
 use tokio_tungstenite::{WebSocketStream, tungstenite};
+use tungstenite::error::{Error, ProtocolError::SendAfterClosing};
 use tungstenite::{handshake::server::create_response_with_body, protocol::*};
 
 #[tokio::main(flavor = "current_thread")]
@@ -64,7 +65,7 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
             said = all.recv() => {
                 let (from, message) = said.context("it is too far behind")?;
                 let sent = timeout(CLIENT_TIMEOUT, me.send(message));
-                if from != peer { sent.await.context("it reads too slowly")?? }
+                if from != peer { sent.await.context("it reads too slowly")?.or_else(bye)? }
             }
         }
     }
@@ -127,6 +128,11 @@ async fn serve(http: OnUpgrade, all: Receiver<Said>, peer: SocketAddr) -> Result
     ended.inspect_err(|error| eprintln!("Lost connection with {peer}: {error}"))
 }
 
+/// What is said while a client leaves comes too late for it. That is not an error.
+fn bye(why: Error) -> tungstenite::Result<()> {
+    if matches!(why, Error::Protocol(SendAfterClosing)) { Ok(()) } else { Err(why) }
+}
+
 /// Browsers tell in `Origin` where a page came from: without this check any page on
 /// the web could join in its reader's name.
 fn is_foreign(headers: &HeaderMap, friends: &[String]) -> bool {
@@ -139,16 +145,15 @@ fn is_foreign(headers: &HeaderMap, friends: &[String]) -> bool {
 async fn listen(at: SocketAddr) -> Result<TcpListener> {
     // A client is an open file, and many systems allow a program only 1,024.
     rlimit::increase_nofile_limit(4096)?;
-    let port =
-        TcpListener::bind(at).await.context(format!("cannot listen on {at}"))?;
-    let tcp = SockRef::from(&port);
+    let tcp = TcpListener::bind(at).await.context(format!("cannot listen on {at}"))?;
+    let raw = SockRef::from(&tcp);
     // A client that loses its power never says so: after a minute the kernel asks.
-    tcp.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
+    raw.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
     // Else TCP holds a short message back until the last one is acknowledged.
-    tcp.set_tcp_nodelay(true)?;
+    raw.set_tcp_nodelay(true)?;
     // Clients that the kernel connects before `accept`. Many fill a short queue.
-    tcp.listen(4096)?;
-    Ok(port)
+    raw.listen(4096)?;
+    Ok(tcp)
 }
 
 /// Starts a task for each client.

@@ -30,7 +30,8 @@ async fn main() -> Result<()> {
         why = print_messages(&mut from) => bail!("the server ended it: {}", why?),
     }
     let goodbye = CloseFrame { code: 1000.into(), reason: "".into() };
-    to.send(Message::Close(Some(goodbye))).await.context("lost the connection")?;
+    let sent = timeout(PATIENCE, to.send(Message::Close(Some(goodbye)))).await;
+    sent.context("the server does not read")?.context("lost the connection")?;
     let answer = timeout(PATIENCE, print_messages(&mut from)).await;
     answer.context("no goodbye from the server within 5 seconds")??;
     println!("Disconnected");
@@ -57,7 +58,7 @@ async fn print_messages(server: &mut Receiver) -> Result<String> {
         match message.context("lost the connection")? {
             Message::Close(why) => {
                 // Answers, and waits until the server hangs up.
-                let _ = timeout(PATIENCE, server.next()).await;
+                let _ = timeout(PATIENCE / 5, server.next()).await;
                 let why = why.map(|why| format!("{} {}", why.code, why.reason));
                 return Ok(printable(why.unwrap_or_default().as_bytes()));
             }
