@@ -39,7 +39,7 @@ const SHAPES: [Shape; 30] = [
     ("rest-client", 115, 40, &[".send_request("]),
     // 115, and one or four lines for goodbyes: one that cannot be sent needs a bound, and
     // what is said to a client that leaves is an error to the library.
-    ("ws-server", 118, 40, &["upgrade::on(", "CHAT.send((peer"]),
+    ("ws-server", 119, 41, &["upgrade::on(", "CHAT.send((peer"]),
     ("ws-client", 116, 40, &["server.send(", ".next()"]),
     ("mqtt-subscriber", 90, 40, &["subscribe", "message_callback("]),
     ("mqtt-publisher", 90, 40, &["publish("]),

@@ -13,7 +13,7 @@ use std::{future::ready, net::SocketAddr, sync::LazyLock};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, TryFutureExt};
 use hyper::{body::Incoming, header::*, server::conn::http1, upgrade::*, *};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
@@ -63,8 +63,8 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
             }
             said = all.recv() => {
                 let (from, message) = said.context("it is too far behind")?;
-                let sent = timeout(CLIENT_TIMEOUT, me.send(message));
-                if from != peer { sent.await.context("it reads too slowly")?.or_else(bye)? }
+                let sent = timeout(CLIENT_TIMEOUT, me.send(message).or_else(bye));
+                if from != peer { sent.await.context("it reads too slowly")?? }
             }
         }
     }
@@ -128,7 +128,7 @@ async fn serve(http: OnUpgrade, all: Receiver<Said>, peer: SocketAddr) -> Result
 }
 
 /// What is said while a client leaves comes too late for it. That is not an error.
-fn bye(why: Error) -> tungstenite::Result<()> {
+async fn bye(why: Error) -> tungstenite::Result<()> {
     if matches!(why, Error::Protocol(SendAfterClosing)) { Ok(()) } else { Err(why) }
 }
 
@@ -144,16 +144,16 @@ fn is_foreign(headers: &HeaderMap, friends: &[String]) -> bool {
 async fn listen(at: SocketAddr) -> Result<TcpListener> {
     // A client is an open file, and many systems allow a program only 1,024.
     rlimit::increase_nofile_limit(4096)?;
-    let tcp =
+    let port =
         TcpListener::bind(at).await.context(format!("cannot listen on {at}"))?;
-    let raw = SockRef::from(&tcp);
+    let tcp = SockRef::from(&port);
     // A client that loses its power never says so: after a minute the kernel asks.
-    raw.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
+    tcp.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(60)))?;
     // Else TCP holds a short message back until the last one is acknowledged.
-    raw.set_tcp_nodelay(true)?;
+    tcp.set_tcp_nodelay(true)?;
     // Clients that the kernel connects before `accept`. Many fill a short queue.
-    raw.listen(4096)?;
-    Ok(tcp)
+    tcp.listen(4096)?;
+    Ok(port)
 }
 
 /// Starts a task for each client.

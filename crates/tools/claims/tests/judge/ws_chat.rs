@@ -8,8 +8,8 @@ pub const FIXTURES: Fixtures = Fixtures {
         patch(
             "ws-server",
             [
-                "timeout(CLIENT_TIMEOUT, me.send(message))",
-                "timeout(100 * CLIENT_TIMEOUT, me.send(message))",
+                "timeout(CLIENT_TIMEOUT, me.send",
+                "timeout(100 * CLIENT_TIMEOUT, me.send",
             ],
             &["a client that does not read is closed and nobody waits for it"],
         ),
