@@ -104,7 +104,8 @@ check: rust ## Check format, lints, documentation, scripts, versions, the deck, 
 	$(MAKE) --no-print-directory copies
 
 # Builds and tests each example as a student's copy, outside the workspace. The lock file
-# comes along only to spare downloads; one target directory spares building twice.
+# comes along only to spare downloads; one target directory spares building twice, and line
+# tables are as much as the workspace has.
 copies: rust
 	@$(INSTALL) $(MQTT) $(AMQP)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
@@ -113,7 +114,7 @@ copies: rust
 	    cp -r crates/$$example Cargo.lock "$$0"; \
 	    mv "$$0/Cargo.lock" "$$0/$$example"; \
 	    (cd "$$0/$$example" && CARGO_TARGET_DIR="$(CURDIR)/target/copies" \
-	        RUST_TEST_THREADS=8 cargo test -q); \
+	        CARGO_PROFILE_DEV_DEBUG=line-tables-only RUST_TEST_THREADS=8 cargo test -q); \
 	done' "$$folder"
 
 # Debian or Ubuntu; only some examples by, say, ARGS=tcp-echo.

@@ -85,9 +85,9 @@ pub fn deck(old: &str, report: &Report) -> Result<String> {
     Ok(deck)
 }
 
-/// A warning if the run was a quick one, or if the machine was busy.
+/// A warning if the run was a quick one, or if the machine was busy before it.
 fn note(report: &Report) -> String {
-    let load = report.plan.load.iter().copied().fold(0.0, f64::max);
+    let load = report.plan.load.first().copied().unwrap_or_default();
     match report.plan.quick || load > BUSY_LOAD {
         true => {
             format!(" Not yet a full run on a quiet machine: load average {load:.1}.")
