@@ -54,8 +54,10 @@ test: rust ## Run every test; installs what they need
 	@$(MAKE) --no-print-directory tested; status=$$?; \
 	    $(INSTALL) --report $(TEST); exit $$status
 
+# Built as they are tested below: all at once they would have other features.
 tested:
-	cargo test --workspace --no-run
+	cargo test --no-run $(addprefix -p ,$(EXAMPLES))
+	cargo test --no-run --workspace $(addprefix --exclude ,$(EXAMPLES))
 	@for example in $(EXAMPLES); do cargo build -q -p $$example; done # As `cargo run -p` does.
 	@echo "Two minutes in silence: examples and tools are tested side by side"
 	@$$($(INSTALL) --report mosquitto rabbitmq-server >/dev/null && echo cargo lab brokers --) \

@@ -1,8 +1,7 @@
 //! The scoreboard: measures the same job over every transport of the lecture, in Rust, in
 //! Python and by a fast reference program, the limit. It prints tables and draws charts.
 //!
-//! The programs on the slides, in release builds, and the brokers are measured. The load
-//! that they are measured under comes from this crate.
+//! It measures the programs on the slides, in release builds, and brings its own load.
 
 pub mod chart;
 pub mod kernel;
