@@ -2,6 +2,9 @@
 
 # The examples bring along what their tests need; the tools borrow it.
 EXAMPLES := $(patsubst crates/%/tests/program,%,$(wildcard crates/*/tests/program))
+# The packages of two runs of tests. Built all at once they would have other features.
+OF_EXAMPLES := $(addprefix -p ,$(EXAMPLES))
+OF_TOOLS := --workspace $(addprefix --exclude ,$(EXAMPLES))
 
 # What install.sh unpacks where nobody is root.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -54,10 +57,9 @@ test: rust ## Run every test; installs what they need
 	@$(MAKE) --no-print-directory tested; status=$$?; \
 	    $(INSTALL) --report $(TEST); exit $$status
 
-# Built as they are tested below: all at once they would have other features.
 tested:
-	cargo test --no-run $(addprefix -p ,$(EXAMPLES))
-	cargo test --no-run --workspace $(addprefix --exclude ,$(EXAMPLES))
+	cargo test --no-run $(OF_EXAMPLES)
+	cargo test --no-run $(OF_TOOLS)
 	@for example in $(EXAMPLES); do cargo build -q -p $$example; done # As `cargo run -p` does.
 	@echo "Two minutes in silence: examples and tools are tested side by side"
 	@$$($(INSTALL) --report mosquitto rabbitmq-server >/dev/null && echo cargo lab brokers --) \
@@ -68,10 +70,10 @@ tested:
 tests tools: export RUST_TEST_THREADS := 8
 
 tests:
-	@MAKEFLAGS= cargo test --no-fail-fast $(addprefix -p ,$(EXAMPLES))
+	@MAKEFLAGS= cargo test --no-fail-fast $(OF_EXAMPLES)
 
 tools:
-	@MAKEFLAGS= cargo test --no-fail-fast --workspace $(addprefix --exclude ,$(EXAMPLES))
+	@MAKEFLAGS= cargo test --no-fail-fast $(OF_TOOLS)
 
 # The judge's own fixtures and the scoreboard's limits, then each program with one thing
 # changed by cargo-mutants.

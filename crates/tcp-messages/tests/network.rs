@@ -303,7 +303,7 @@ fn a_length_over_the_limit_is_refused_at_once_and_ends_the_connection() {
     assert!(is_error(&replies[0]) && replies.len() == 1, "{replies:?}");
 }
 
-/// For longer than the server is patient with one that says nothing.
+/// It sends for longer than the server would wait in silence.
 /// No draft: it is about the frames.
 /// Hint: Closing a connection with bytes that were not read resets it, and what was
 /// sent last may be lost.

@@ -123,9 +123,9 @@ fn joining_and_leaving_during_a_broadcast_loses_no_message() {
     });
 }
 
-/// What is said meanwhile comes too late for them, and must not cut their goodbyes short.
+/// They are sent nothing more, and their goodbyes are not cut short.
 /// Hint: A client may leave while a message for it is on the way.
-/// No draft: who comes first is chance.
+/// No draft: which event comes first is a matter of chance.
 #[cfg(unix)]
 #[test]
 fn clients_that_leave_while_another_talks_get_the_answer_to_their_close() {
@@ -617,7 +617,7 @@ fn a_listening_client_takes_no_input_and_says_goodbye_on_ctrl_c() {
     assert!(!errors.contains(&port), "{errors}");
 }
 
-/// Hint: A goodbye, too, may wait until the server reads.
+/// Hint: A goodbye may have to wait for the server to read: this wait needs a bound.
 /// No draft: it is about the client.
 #[cfg(unix)]
 #[test]
@@ -644,7 +644,7 @@ fn ctrl_c_ends_a_client_whose_server_has_stopped_reading() {
     thread.join().unwrap();
 }
 
-/// Hint: Who hangs up first is not the client's affair: it has had its answer.
+/// Hint: A client that has its answer need not wait until the server hangs up.
 /// No draft: it is about the client.
 #[test]
 fn a_server_that_says_goodbye_and_does_not_hang_up_is_left_all_the_same() {

@@ -37,8 +37,8 @@ const SHAPES: [Shape; 30] = [
     ("frames-client", 80, 30, &["frames.send(", "frames.next("]),
     ("rest-server", 130, 40, &["match (method, path"]),
     ("rest-client", 115, 40, &[".send_request("]),
-    // 115, and one or four lines for goodbyes: one that cannot be sent needs a bound, and
-    // what is said to a client that leaves is an error to the library.
+    // 115, and lines for goodbyes. One that cannot be sent needs a bound; and to the library
+    // it is an error to send something to a client that is leaving.
     ("ws-server", 119, 41, &["upgrade::on(", "CHAT.send((peer"]),
     ("ws-client", 116, 40, &["server.send(", ".next()"]),
     ("mqtt-subscriber", 90, 40, &["subscribe", "message_callback("]),

@@ -1,6 +1,5 @@
 //! The scoreboard: measures the same job over every transport of the lecture, in Rust, in
 //! Python and by a fast reference program, the limit. It prints tables and draws charts.
-//!
 //! It measures the programs on the slides, in release builds, and brings its own load.
 
 pub mod chart;

@@ -1,9 +1,9 @@
 //! A program under measurement: where it is, how it is started, and how it is ended.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::{fd::OwnedFd, unix::fs::FileExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, thread::sleep, time::Duration, time::Instant};
@@ -11,7 +11,6 @@ use std::{env, thread::sleep, time::Duration, time::Instant};
 use anyhow::{Context, Result, bail, ensure};
 use brokers::{Process, python};
 use socket2::{SockAddr, Type};
-use tempfile::NamedTempFile;
 
 use crate::kernel::{Processors, on_server_processor};
 use crate::load::connect;
@@ -47,10 +46,10 @@ impl Program {
         read_lines: bool,
         processors: Processors,
     ) -> Result<Running> {
-        let complaints = NamedTempFile::new()?;
+        let complaints = tempfile::tempfile()?;
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).args(arguments);
-        command.stdin(Stdio::null()).stderr(complaints.reopen()?);
+        command.stdin(Stdio::null()).stderr(complaints.try_clone()?);
         command.stdout(if read_lines { Stdio::piped() } else { Stdio::null() });
         let process =
             on_server_processor(processors, || Ok(Process::start(&mut command)?))
@@ -62,7 +61,7 @@ impl Program {
 /// A running program, ended with all its children when this value is dropped.
 pub struct Running {
     process: Process,
-    complaints: NamedTempFile,
+    complaints: File,
 }
 
 impl Running {
@@ -97,9 +96,12 @@ impl Running {
 
     /// The end of what it printed on standard error.
     pub fn complaints(&self) -> String {
-        let text = fs::read(self.complaints.path()).unwrap_or_default();
-        let end = &text[text.len().saturating_sub(1000)..];
-        String::from_utf8_lossy(end).trim_end().to_string()
+        let length = self.complaints.metadata().map_or(0, |file| file.len());
+        let mut end = [0; 1000];
+        // The program writes there too: its place in the file must not move.
+        let place = length.saturating_sub(end.len() as u64);
+        let length = self.complaints.read_at(&mut end, place).unwrap_or_default();
+        String::from_utf8_lossy(&end[..length]).trim_end().to_string()
     }
 }
 
@@ -157,8 +159,7 @@ impl Programs {
     }
 }
 
-/// Cargo's target folder: this program is in its subfolder `release` or
-/// `debug`.
+/// Cargo's target folder: this program is in its subfolder `release` or `debug`.
 pub fn target() -> Result<PathBuf> {
     let here = env::current_exe()?;
     let mut folders = here.ancestors();

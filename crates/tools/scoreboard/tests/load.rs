@@ -126,7 +126,7 @@ fn a_message_has_arrived_when_all_listeners_have_it() {
             Box::new(Fixed::echo(MESSAGE)),
         );
         match is_publisher {
-            true => load.add_publisher(client, protocol, 1, false),
+            true => load.add_publisher(client, protocol, 2, false),
             false => load.add_subscriber(client, protocol),
         }
         .unwrap();
@@ -134,18 +134,19 @@ fn a_message_has_arrived_when_all_listeners_have_it() {
     };
     let (mut publisher, mut one, mut other) = (join(true), join(false), join(false));
     thread::spawn(move || {
-        let mut message = [0; MESSAGE.len()];
-        publisher.read_exact(&mut message).unwrap();
-        one.write_all(&message).unwrap();
+        let mut two = [0; 2 * MESSAGE.len()];
+        publisher.read_exact(&mut two).unwrap();
+        one.write_all(&two).unwrap();
         sleep(MOMENT);
-        other.write_all(&message).unwrap();
+        other.write_all(&two).unwrap();
+        let mut message = [0; MESSAGE.len()];
         publisher.read_exact(&mut message).unwrap();
         // Nobody has sent the second one.
         one.write_all(&message.repeat(2)).unwrap();
         let _ = publisher.read_to_end(&mut Vec::new());
     });
-    let delays = load.at_rate(1000, Duration::from_micros(500)).unwrap();
-    assert_eq!(delays.len(), 1);
+    let delays = load.at_rate(1000, Duration::from_micros(1500)).unwrap();
+    assert_eq!(delays.len(), 2);
     assert!(delays.min() >= 90_000, "{delays:?}");
     let error = load.at_rate(1, MOMENT).unwrap_err().to_string();
     assert_eq!(error, "a message came that was not sent");

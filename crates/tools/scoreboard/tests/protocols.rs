@@ -69,9 +69,10 @@ fn an_answer_is_complete_with_its_last_byte() {
 /// Each length has its own number of bytes on the wire.
 #[test]
 fn short_and_long_messages_are_counted() {
-    for length in [1, 125, 126, 255, 256, 65_535, 65_536] {
+    for length in [0, 3, 125, 126, 255, 256, 65_535, 65_536, 70_000] {
         let text = "x".repeat(length);
         let mut socket = WebSocket::new(&text);
+        assert!(!socket.is_ready());
         let mut frame = Vec::new();
         socket.write(&mut frame);
         // What comes from a server is not masked: the bit and the key go.
@@ -79,16 +80,30 @@ fn short_and_long_messages_are_counted() {
         let head = frame.len() - 4 - length;
         frame.drain(head..head + 4);
         assert_eq!(feed(&mut socket, &[OPEN, &frame].concat()).0, 1, "{length}");
+        assert!(socket.is_ready());
         let mut requester = Zmtp::new("REQ", &text);
-        let mut reply = zmtp_greeting();
+        assert!(!requester.is_ready());
+        assert_eq!(feed(&mut requester, &zmtp_greeting()).0, 0);
+        assert!(requester.is_ready());
+        let mut reply = Vec::new();
         requester.write(&mut reply);
-        requester.write(&mut reply);
-        assert_eq!(feed(&mut requester, &reply).0, 2, "{length}");
+        assert_eq!(feed(&mut requester, &reply.repeat(2)).0, 2, "{length}");
+    }
+}
+
+#[test]
+fn a_length_of_mqtt_takes_as_many_bytes_as_it_needs() {
+    for (length, bytes) in [
+        (127, &[0x7F][..]),
+        (128, &[0x80, 1]),
+        (16_383, &[0xFF, 0x7F]),
+        (65_570, &[0xA2, 0x80, 4]),
+    ] {
         let mut out = Vec::new();
-        Mqtt::new("t", &text, 0).write(&mut out);
-        let bytes =
-            if 3 + length < 128 { 1 } else { 2 + usize::from(3 + length > 16_383) };
-        assert_eq!(out.len(), 1 + bytes + 3 + length, "{length}");
+        // The topic takes three bytes of it.
+        Mqtt::new("t", &"x".repeat(length - 3), 0).write(&mut out);
+        assert_eq!(out[1..][..bytes.len()], *bytes);
+        assert_eq!(out.len(), 1 + bytes.len() + length);
     }
 }
 
@@ -129,6 +144,7 @@ fn a_refusal_and_another_message_are_errors() {
     is_error(WebSocket::new("hello"), OPEN, b"\x81\x01x");
     is_error(WebSocket::new("hello"), OPEN, b"\x88\x02\x03\xE8");
     is_error(Mqtt::new("t", "", 0), b"", b"\x20\x02\0\x05");
+    is_error(Mqtt::new("t", "", 0), b"", b"\x30\x02\0\0");
     is_error(Mqtt::new("t", "", 0), b"", b"HTTP/1.1");
     is_error(Zmtp::new("REQ", "21.5"), &zmtp_greeting(), b"\0\x0421.6");
     is_error(Zmtp::new("REQ", ""), b"", &[b'H'; 64]);

@@ -89,8 +89,15 @@ fn every_transport_has_a_twin_and_a_limit_that_is_judged_or_a_reason() {
         let twin = here("python").join(&transport.twin);
         assert!(twin.exists(), "{name}: {twin:?}");
         let stem = match &transport.limit {
-            Limit::C(file) => file.trim_end_matches(".c"),
-            Limit::Rust(binary) => binary.trim_start_matches("limit-"),
+            Limit::C(file) => {
+                assert!(here("limits").join(file).exists(), "{file}");
+                file.trim_end_matches(".c")
+            }
+            Limit::Rust(binary) => {
+                let manifest = include_str!("../Cargo.toml");
+                assert!(manifest.contains(&format!("\"{binary}\"")), "{binary}");
+                binary.trim_start_matches("limit-")
+            }
             Limit::None(why) => {
                 assert!(!why.is_empty(), "{name}");
                 continue;

@@ -64,7 +64,7 @@ async fn chat(mut me: User, mut all: Receiver<Said>, peer: SocketAddr) -> Result
             }
             said = all.recv() => {
                 let (from, message) = said.context("it is too far behind")?;
-                let sent = timeout(CLIENT_TIMEOUT, me.send(message).or_else(bye));
+                let sent = timeout(CLIENT_TIMEOUT, me.send(message).or_else(leaving));
                 if from != peer { sent.await.context("it reads too slowly")?? }
             }
         }
@@ -128,8 +128,8 @@ async fn serve(http: OnUpgrade, all: Receiver<Said>, peer: SocketAddr) -> Result
     ended.inspect_err(|error| eprintln!("Lost connection with {peer}: {error}"))
 }
 
-/// What is said while a client leaves comes too late for it. That is not an error.
-async fn bye(why: Error) -> tungstenite::Result<()> {
+/// A client that is leaving is sent nothing more. The library calls that an error.
+async fn leaving(why: Error) -> tungstenite::Result<()> {
     if matches!(why, Error::Protocol(SendAfterClosing)) { Ok(()) } else { Err(why) }
 }
 
